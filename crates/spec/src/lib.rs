@@ -1,1 +1,3 @@
-//! Begun.
+//! The JSON contracts of the stack: shapes, parsers and validation of foreign bytes. No IO.
+
+pub mod mount;
