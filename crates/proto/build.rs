@@ -12,10 +12,7 @@ struct Contract {
 }
 
 const CONTRACTS: &[Contract] = &[
-    Contract {
-        name: "cri",
-        roots: &["cri/runtime_service.proto", "cri/image_service.proto"],
-    },
+    Contract { name: "cri", roots: &["cri/runtime_service.proto", "cri/image_service.proto"] },
     Contract { name: "admin", roots: &["plimsoll/admin.proto"] },
 ];
 

@@ -254,10 +254,7 @@ mod tests {
     fn one_line_names_layer_then_cause_then_hint() {
         let io = std::io::Error::from_raw_os_error(13);
         let fault = Fault::new(Layer::OciRuntime, "mount", "cannot mount proc").because(&io).hint("see dmesg");
-        assert_eq!(
-            fault.to_string(),
-            "oci-runtime: cannot mount proc: Permission denied (os error 13) (see dmesg)"
-        );
+        assert_eq!(fault.to_string(), "oci-runtime: cannot mount proc: Permission denied (os error 13) (see dmesg)");
     }
 
     #[test]
