@@ -1,0 +1,102 @@
+//! What the wiring decides for this node: folders, limits, handlers and defaults. Parsed and validated by the daemon.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything `core` must be told. Nothing here is read from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Persistent root folder (`--root`).
+    pub root: PathBuf,
+    /// Volatile state folder (`--state`).
+    pub state: PathBuf,
+    /// The daemon's own socket, told to shims as `-address`.
+    pub socket: PathBuf,
+    /// Handlers by name; the empty handler of a request means `default_handler`.
+    pub handlers: BTreeMap<String, Handler>,
+    pub default_handler: String,
+    /// Cgroup parent of pods that name none, e.g. `/plimsoll`.
+    pub cgroup_root: String,
+    /// cgroup paths of pods are systemd slices.
+    pub systemd_cgroup: bool,
+    pub network: NetworkConfig,
+    /// Environment variables every container gets before the image's, e.g. `PATH`.
+    pub default_env: Vec<(String, String)>,
+    /// Seccomp profile when the request names none: `RuntimeDefault` when true, else unconfined.
+    pub seccomp_by_default: bool,
+    pub timeouts: Timeouts,
+}
+
+/// One RuntimeClass handler.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    /// The shim binary: an absolute path, or a name looked up beside the daemon and then in `PATH`.
+    pub shim: PathBuf,
+    /// OCI runtime program for shims that run one; `None` means the runtime linked into the shim.
+    pub runtime: Option<PathBuf>,
+    /// Exact annotation keys of the pod that may reach `config.json`. Empty by default.
+    pub annotations: Vec<String>,
+    /// Privileged containers of this handler do not get the host's devices.
+    pub privileged_without_host_devices: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// Folder of `*.conflist`, `*.conf` and `*.json`; the first file in name order is used.
+    pub conf_dir: PathBuf,
+    pub bin_dirs: Vec<PathBuf>,
+}
+
+/// How long a step may take before it is a Fault.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    pub shim_start: Duration,
+    pub create: Duration,
+    pub start: Duration,
+    pub cni: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            shim_start: Duration::from_secs(10),
+            create: Duration::from_secs(120),
+            start: Duration::from_secs(30),
+            cni: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Handler {
+    fn default() -> Self {
+        Self {
+            shim: PathBuf::from("containerd-shim-plimsoll-v1"),
+            runtime: None,
+            annotations: Vec::new(),
+            privileged_without_host_devices: false,
+        }
+    }
+}
+
+impl Config {
+    /// The built-in defaults for the given folders: one handler `plimsoll`, CNI in the usual places.
+    pub fn new(root: PathBuf, state: PathBuf, socket: PathBuf) -> Self {
+        Self {
+            root,
+            state,
+            socket,
+            handlers: BTreeMap::from([("plimsoll".to_owned(), Handler::default())]),
+            default_handler: "plimsoll".to_owned(),
+            cgroup_root: "/plimsoll".to_owned(),
+            systemd_cgroup: false,
+            network: NetworkConfig {
+                conf_dir: PathBuf::from("/etc/cni/net.d"),
+                bin_dirs: vec![PathBuf::from("/opt/cni/bin"), PathBuf::from("/usr/lib/cni")],
+            },
+            default_env: Vec::new(),
+            seccomp_by_default: false,
+            timeouts: Timeouts::default(),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A container in a sandbox: its spec, snapshot and task. A file per verb; the request and status types are in `types`.
+
+mod create;
+mod exec_sync;
+mod list;
+mod remove;
+mod reopen_log;
+mod start;
+mod stats;
+mod status;
+mod stop;
+mod types;
+
+pub use create::create;
+pub use exec_sync::exec_sync;
+pub use list::list;
+pub use remove::remove;
+pub use reopen_log::reopen_log;
+pub use start::start;
+pub use stats::stats;
+pub use status::status;
+pub use stop::stop;
+pub use types::*;
