@@ -1,3 +1,4 @@
 //! The JSON contracts of the stack: shapes, parsers and validation of foreign bytes. No IO.
 
 pub mod mount;
+pub mod runtime;

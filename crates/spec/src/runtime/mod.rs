@@ -1,0 +1,3 @@
+//! The OCI runtime spec: `config.json`.
+
+pub mod seccomp;
