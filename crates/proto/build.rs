@@ -14,6 +14,21 @@ struct Contract {
 const CONTRACTS: &[Contract] = &[
     Contract { name: "cri", roots: &["cri/runtime_service.proto", "cri/image_service.proto"] },
     Contract { name: "admin", roots: &["plimsoll/admin.proto"] },
+    Contract {
+        name: "shim",
+        roots: &[
+            "containerd/events/forward.proto",
+            "containerd/events/sandbox.proto",
+            "containerd/events/task.proto",
+            "containerd/sandbox/sandbox.proto",
+            "containerd/task/v2.proto",
+            "containerd/task/v3.proto",
+            "containerd/types/descriptor.proto",
+            "containerd/types/runc_options.proto",
+            "plimsoll/shim/v1.proto",
+        ],
+    },
+    Contract { name: "ttrpc", roots: &["ttrpc/ttrpc.proto"] },
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,6 +49,6 @@ fn generate(contract: &Contract, protos: &Path, out: &Path) -> Result<(), Box<dy
     compiler.include_imports(true).open_files(contract.roots)?;
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let mut config = prost_build::Config::new();
-    config.out_dir(out).compile_fds(compiler.file_descriptor_set())?;
+    config.out_dir(out).include_file("packages.rs").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

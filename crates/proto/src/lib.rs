@@ -3,3 +3,5 @@
 
 pub mod admin;
 pub mod cri;
+pub mod shim;
+pub mod ttrpc;
