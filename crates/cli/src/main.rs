@@ -1,1 +1,2 @@
+mod stubs;
 fn main() {}

@@ -1,1 +1,3 @@
-//! Begun.
+//! Development only: what tests share. Never linked into a program.
+
+pub mod descriptors;
