@@ -7,6 +7,7 @@ pub mod container;
 pub mod events;
 mod open;
 pub mod sandbox;
+pub mod shim;
 
 pub use config::Config;
 pub use open::Core;

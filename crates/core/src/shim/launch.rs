@@ -1,0 +1,137 @@
+//! Starting a shim as shim v2 prescribes, and its `delete` after a crash. The only place where the daemon runs a shim binary.
+
+use super::task::Exit;
+use super::{Shim, TaskVersion, convert};
+use plimsoll_fault::{Fault, Kind, Layer, Result};
+use plimsoll_proto::shim::task::DeleteResponse;
+use prost::Message;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Longest text of a failing shim that is taken into a fault.
+const STDERR_LIMIT: usize = 4096;
+
+/// How one kind of shim is started.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// The shim program, absolute or found in PATH.
+    pub binary: PathBuf,
+    /// Told to our shim as `-socket-dir`; foreign shims do not know that flag: `None`.
+    pub socket_dir: Option<PathBuf>,
+    /// The daemon's socket, `-address`.
+    pub daemon_socket: PathBuf,
+    pub debug: bool,
+    /// How long `start` may take.
+    pub deadline: Duration,
+}
+
+/// Whose shim: the pod's sandbox id (or a lone container's), and the folder that becomes the shim's working directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    pub namespace: &'a str,
+    pub id: &'a str,
+    pub bundle: &'a Path,
+}
+
+/// The JSON form of the answer to `start`.
+#[derive(Deserialize)]
+struct Bootstrap {
+    version: u32,
+    address: String,
+    protocol: String,
+}
+
+impl Launcher {
+    /// Runs `start` and connects to the address it prints.
+    pub async fn start(&self, launch: Launch<'_>) -> Result<Shim> {
+        let mut command = self.command(launch);
+        command.arg("start");
+        let output = self.run(command, "start").await?;
+        let (address, version) = parse_bootstrap(&output.stdout)?;
+        Shim::connect_as(&address, version).await
+    }
+
+    /// Runs `delete`: removes what a shim that died left of `launch.id`, and returns what it knew of the exit.
+    pub async fn cleanup(&self, launch: Launch<'_>) -> Result<Exit> {
+        let mut command = self.command(launch);
+        command.arg("-bundle").arg(launch.bundle).arg("delete");
+        let output = self.run(command, "delete").await?;
+        let answer = DeleteResponse::decode(output.stdout.as_slice())
+            .map_err(|e| fault("delete", "the shim's answer to delete cannot be read").because(&e))?;
+        Ok(Exit { code: answer.exit_status, at: convert::time(answer.exited_at) })
+    }
+
+    fn command(&self, launch: Launch<'_>) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("-namespace").arg(launch.namespace).arg("-id").arg(launch.id);
+        command.arg("-address").arg(&self.daemon_socket);
+        if let Some(folder) = &self.socket_dir {
+            command.arg("-socket-dir").arg(folder);
+        }
+        if self.debug {
+            command.arg("-debug");
+        }
+        command.current_dir(launch.bundle).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, mut command: Command, verb: &str) -> Result<Output> {
+        let name = self.binary.display();
+        let output = tokio::time::timeout(self.deadline, command.output())
+            .await
+            .map_err(|_| {
+                let limit = self.deadline.as_secs();
+                fault(verb, format!("{name} {verb} took longer than {limit} s")).kind(Kind::DeadlineExceeded)
+            })?
+            .map_err(|e| fault(verb, format!("cannot run {name}")).because(&e))?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let text = &output.stderr[..output.stderr.len().min(STDERR_LIMIT)];
+        let text = String::from_utf8_lossy(text);
+        // Our shim prints its fault as JSON on the last line.
+        Err(text.lines().last().and_then(Fault::from_json).unwrap_or_else(|| {
+            fault(verb, format!("{name} {verb} failed ({})", output.status)).why(text.trim().to_owned())
+        }))
+    }
+}
+
+/// Reads what `start` printed: a bare address (version 2 of the contract) or JSON.
+fn parse_bootstrap(stdout: &[u8]) -> Result<(String, TaskVersion)> {
+    let text = std::str::from_utf8(stdout).unwrap_or_default().trim();
+    if text.is_empty() {
+        return Err(fault("start", "the shim printed no address"));
+    }
+    if !text.starts_with('{') {
+        return Ok((text.to_owned(), TaskVersion::V2));
+    }
+    let answer: Bootstrap = serde_json::from_str(text)
+        .map_err(|e| fault("start", "the shim's answer to start cannot be read").because(&e))?;
+    if answer.protocol != "ttrpc" {
+        return Err(fault("start", format!("the shim speaks {}, not ttrpc", answer.protocol)).kind(Kind::Unimplemented));
+    }
+    let version = if answer.version >= 3 { TaskVersion::V3 } else { TaskVersion::V2 };
+    Ok((answer.address, version))
+}
+
+fn fault(phase: &str, what: impl Into<String>) -> Fault {
+    Fault::new(Layer::Shim, phase, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_bootstrap_are_read() {
+        let line = parse_bootstrap(b"unix:///run/s/1\n").expect("address");
+        assert_eq!(line, ("unix:///run/s/1".into(), TaskVersion::V2));
+        let json = parse_bootstrap(br#"{"version":3,"address":"unix:///run/s/1","protocol":"ttrpc"}"#).expect("json");
+        assert_eq!(json, ("unix:///run/s/1".into(), TaskVersion::V3));
+        let grpc = parse_bootstrap(br#"{"version":3,"address":"unix:///run/s/1","protocol":"grpc"}"#);
+        assert_eq!(grpc.expect_err("unknown").class(), Kind::Unimplemented);
+    }
+}

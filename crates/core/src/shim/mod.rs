@@ -1,0 +1,64 @@
+//! The daemon's side of the shim line: starting shims, the ttrpc connection, and one async function per call. Works with
+//! any shim that speaks shim v2; what only ours offers is in `extension.rs`. Owns no record of containers.
+
+mod client;
+mod convert;
+mod extension;
+mod launch;
+mod sandbox;
+mod task;
+
+pub use extension::{ExitRecord, KeptProcess};
+pub use launch::{Launch, Launcher};
+pub use sandbox::{SandboxRequest, SandboxState};
+pub use task::{CreateTask, ExecTask, Exit, ProcessStatus, Stdio, TaskOptions, TaskState};
+
+use client::Client;
+use plimsoll_fault::Result;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The deadline of a call that does no work to speak of.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// The deadline of a call for which the shim runs a worker; longer than the worker's own, so that the shim's fault, which
+/// names the stage, arrives first.
+const WORK: Duration = Duration::from_secs(150);
+
+/// A connected shim. Cheap to clone; all clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Shim {
+    client: Client,
+    address: Arc<str>,
+    version: TaskVersion,
+}
+
+/// Which Task service the shim speaks; the messages are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskVersion {
+    V2,
+    V3,
+}
+
+impl Shim {
+    /// Connects to a running shim by the address it gave at its start (`unix:///path`, or a path). Used after a restart of
+    /// the daemon too. Fails with a fault of layer `shim`, kind `Unavailable`, when nobody listens.
+    pub async fn connect(address: &str) -> Result<Self> {
+        Self::connect_as(address, TaskVersion::V3).await
+    }
+
+    pub async fn connect_as(address: &str, version: TaskVersion) -> Result<Self> {
+        let client = Client::connect(address).await?;
+        Ok(Self { client, address: address.into(), version })
+    }
+
+    /// What to record so that the next daemon can [`Shim::connect`].
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Resolves when the connection has ended: the shim is gone, or was told to go.
+    pub async fn closed(&self) {
+        self.client.closed().await;
+    }
+}
