@@ -1,0 +1,203 @@
+//! The profile with its names understood: what is left is numbers. Nothing here depends on an architecture.
+
+use super::arch::{Arch, Named};
+use super::error::{Cause, Refusal};
+use plimsoll_spec::runtime::seccomp::{Arg, Seccomp};
+use plimsoll_sys::seccomp::Flags;
+
+const EPERM: u32 = 1;
+const ENOSYS: u32 = 38;
+
+pub(super) const RET_KILL_THREAD: u32 = 0;
+pub(super) const RET_ERRNO: u32 = 0x0005_0000;
+const RET_KILL_PROCESS: u32 = 0x8000_0000;
+const RET_TRAP: u32 = 0x0003_0000;
+const RET_TRACE: u32 = 0x7ff0_0000;
+const RET_LOG: u32 = 0x7ffc_0000;
+const RET_ALLOW: u32 = 0x7fff_0000;
+
+/// The actions of the spec that are done here, for `features`.
+pub const ACTIONS: [&str; 8] = [
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_LOG",
+];
+
+/// The operators of the spec, for `features`.
+pub const OPERATORS: [&str; 7] =
+    ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
+
+/// The flags of the spec, for `features`.
+pub const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
+pub(super) struct Policy<'a> {
+    /// The filter's return value for what no rule matches.
+    pub(super) default: u32,
+    /// What a call beyond the profile's newest one gets, if that differs.
+    pub(super) beyond: u32,
+    /// The native one first, each once.
+    pub(super) arches: Vec<Arch>,
+    pub(super) flags: Flags,
+    pub(super) rules: Vec<Rule<'a>>,
+}
+
+pub(super) struct Rule<'a> {
+    pub(super) names: &'a [String],
+    pub(super) action: u32,
+    /// Any of these alternatives may hold; within one, every condition must. Empty: holds always.
+    pub(super) any: Vec<Vec<Condition>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// 0 to 5.
+    pub(super) index: u8,
+    pub(super) test: Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    Equal(u64),
+    NotEqual(u64),
+    Greater(u64),
+    GreaterOrEqual(u64),
+    Less(u64),
+    LessOrEqual(u64),
+    Masked { mask: u64, left: u64 },
+}
+
+pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy<'_>, Refusal> {
+    let default = action(&profile.default_action, profile.default_errno_ret)
+        .map_err(|cause| Refusal::new(default_pointer(&cause), cause))?;
+    let mut rules = Vec::with_capacity(profile.syscalls.len());
+    for (at, syscall) in profile.syscalls.iter().enumerate() {
+        let action = action(&syscall.action, syscall.errno_ret).map_err(|cause| {
+            let field = if is_about_errno(&cause) { "errnoRet" } else { "action" };
+            Refusal::new(format!("/syscalls/{at}/{field}"), cause)
+        })?;
+        if let Some(empty) = syscall.names.iter().position(String::is_empty) {
+            return Err(Refusal::new(format!("/syscalls/{at}/names/{empty}"), Cause::EmptyName));
+        }
+        rules.push(Rule { names: &syscall.names, action, any: alternatives(&syscall.args, at)? });
+    }
+    Ok(Policy {
+        default,
+        // As runc does (patchbpf): a program that meets a call newer than the profile should see an old kernel, not a
+        // refusal, so that its fallback works. A permissive default lets the kernel answer.
+        beyond: if matches!(default, RET_ALLOW | RET_LOG) || default & 0xffff_0000 == RET_TRACE {
+            default
+        } else {
+            RET_ERRNO | ENOSYS
+        },
+        arches: arches(&profile.architectures, native)?,
+        flags: flags(&profile.flags)?,
+        rules,
+    })
+}
+
+fn default_pointer(cause: &Cause) -> &'static str {
+    if is_about_errno(cause) { "/defaultErrnoRet" } else { "/defaultAction" }
+}
+
+fn is_about_errno(cause: &Cause) -> bool {
+    matches!(cause, Cause::NoErrno(_) | Cause::ErrnoTooLarge(_))
+}
+
+fn action(name: &str, errno: Option<u32>) -> Result<u32, Cause> {
+    let (action, takes_errno) = match name {
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => (RET_KILL_THREAD, false),
+        "SCMP_ACT_KILL_PROCESS" => (RET_KILL_PROCESS, false),
+        "SCMP_ACT_TRAP" => (RET_TRAP, false),
+        "SCMP_ACT_ERRNO" => (RET_ERRNO, true),
+        "SCMP_ACT_TRACE" => (RET_TRACE, true),
+        "SCMP_ACT_ALLOW" => (RET_ALLOW, false),
+        "SCMP_ACT_LOG" => (RET_LOG, false),
+        "SCMP_ACT_NOTIFY" => return Err(Cause::Unsupported("SCMP_ACT_NOTIFY".to_owned())),
+        other => return Err(Cause::Unknown { what: "action", name: other.to_owned() }),
+    };
+    match errno {
+        None if takes_errno => Ok(action | EPERM),
+        None => Ok(action),
+        Some(_) if !takes_errno => Err(Cause::NoErrno(name.to_owned())),
+        Some(value) if value > 0xffff => Err(Cause::ErrnoTooLarge(value)),
+        Some(value) => Ok(action | value),
+    }
+}
+
+/// All comparisons must hold. But when two of them are about the same argument, each counts alone: runc and crun do so since
+/// libseccomp cannot join them, and profiles in the wild rely on it.
+fn alternatives(args: &[Arg], syscall: usize) -> Result<Vec<Vec<Condition>>, Refusal> {
+    if args.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut seen = 0_u8;
+    let mut repeated = false;
+    let mut conditions = Vec::with_capacity(args.len());
+    for (at, arg) in args.iter().enumerate() {
+        let refuse = |field: &str, cause| Refusal::new(format!("/syscalls/{syscall}/args/{at}/{field}"), cause);
+        let index = u8::try_from(arg.index)
+            .ok()
+            .filter(|index| *index < 6)
+            .ok_or_else(|| refuse("index", Cause::ArgumentIndex(arg.index)))?;
+        repeated |= seen & 1 << index != 0;
+        seen |= 1 << index;
+        conditions.push(Condition { index, test: test(arg).map_err(|cause| refuse("op", cause))? });
+    }
+    Ok(if repeated { conditions.into_iter().map(|one| vec![one]).collect() } else { vec![conditions] })
+}
+
+fn test(arg: &Arg) -> Result<Test, Cause> {
+    Ok(match arg.op.as_str() {
+        "SCMP_CMP_EQ" => Test::Equal(arg.value),
+        "SCMP_CMP_NE" => Test::NotEqual(arg.value),
+        "SCMP_CMP_GT" => Test::Greater(arg.value),
+        "SCMP_CMP_GE" => Test::GreaterOrEqual(arg.value),
+        "SCMP_CMP_LT" => Test::Less(arg.value),
+        "SCMP_CMP_LE" => Test::LessOrEqual(arg.value),
+        "SCMP_CMP_MASKED_EQ" => Test::Masked { mask: arg.value, left: arg.value_two },
+        other => return Err(Cause::Unknown { what: "operator", name: other.to_owned() }),
+    })
+}
+
+fn arches(names: &[String], native: Arch) -> Result<Vec<Arch>, Refusal> {
+    let mut arches = vec![native];
+    for (at, name) in names.iter().enumerate() {
+        match Arch::named(name) {
+            Named::Known(arch) if arch.runs_on(native) && !arches.contains(&arch) => arches.push(arch),
+            Named::Known(_) | Named::Foreign => {}
+            Named::Unknown => {
+                let cause = Cause::Unknown { what: "architecture", name: name.clone() };
+                return Err(Refusal::new(format!("/architectures/{at}"), cause));
+            }
+        }
+    }
+    Ok(arches)
+}
+
+fn flags(names: &[String]) -> Result<Flags, Refusal> {
+    let mut flags = Flags::default();
+    for (at, name) in names.iter().enumerate() {
+        flags = flags.with(match name.as_str() {
+            "SECCOMP_FILTER_FLAG_TSYNC" => Flags::TSYNC,
+            "SECCOMP_FILTER_FLAG_LOG" => Flags::LOG,
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Flags::SPEC_ALLOW,
+            // Only says how a listener is waited for; without one the kernel refuses it and it means nothing.
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Flags::default(),
+            other => {
+                let cause = Cause::Unknown { what: "flag", name: other.to_owned() };
+                return Err(Refusal::new(format!("/flags/{at}"), cause));
+            }
+        });
+    }
+    Ok(flags)
+}
