@@ -1,6 +1,9 @@
-//! Safe, typed Linux. The only crate with unsafe code: one file per concern, each `unsafe` with the invariant it rests on.
+//! Safe, typed Linux. The only crate with unsafe code: every block names its invariant and who upholds it.
 
 #![allow(unsafe_code)]
 
 pub mod netns;
 pub mod seccomp;
+mod thread;
+
+pub use thread::SingleThread;

@@ -1,0 +1,58 @@
+//! `create`: from a bundle to a container init that waits for `start`.
+
+use crate::{Root, Stdio};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_sys::SingleThread;
+use rustix::process::Pid;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// What `create` needs besides the bundle's `config.json`.
+#[derive(Debug)]
+pub struct CreateRequest<'a> {
+    pub id: &'a str,
+    /// Folder that holds `config.json`; relative paths in it are relative to this folder.
+    pub bundle: &'a Path,
+    pub stdio: Stdio,
+    /// Gets the decimal pid without newline, atomically, after the container is created.
+    pub pid_file: Option<&'a Path>,
+    /// Keeps fds `3..3+preserve_fds` of the caller open in the container.
+    pub preserve_fds: u32,
+    /// `MS_MOVE` + chroot in place of pivot_root, for a rootfs on the initial ramfs.
+    pub no_pivot: bool,
+    pub no_new_keyring: bool,
+    /// Refused for now.
+    pub systemd_cgroup: bool,
+}
+
+impl<'a> CreateRequest<'a> {
+    /// A request with everything optional left out and the caller's own stdio.
+    pub fn new(id: &'a str, bundle: &'a Path) -> Self {
+        Self {
+            id,
+            bundle,
+            stdio: Stdio::Inherit,
+            pid_file: None,
+            preserve_fds: 0,
+            no_pivot: false,
+            no_new_keyring: false,
+            systemd_cgroup: false,
+        }
+    }
+}
+
+/// A process that now exists as a child of the caller, who must reap it.
+#[derive(Debug)]
+pub struct Created {
+    /// In the caller's pid namespace.
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+/// Makes the container and returns with its init waiting for [`crate::start`]. The init is a direct child of the caller
+/// (clone3): a forked worker that calls this and exits leaves it to the nearest subreaper. On a fault nothing is left
+/// behind: no process, mount, cgroup or state.
+pub fn create(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Result<Created, Fault> {
+    let _ = (token, root, request);
+    Err(Fault::new(Layer::OciRuntime, "create", "create is not there yet").kind(Kind::Unimplemented))
+}

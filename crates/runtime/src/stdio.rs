@@ -1,0 +1,21 @@
+//! Where a container process reads and writes.
+
+use std::os::fd::OwnedFd;
+
+/// Standard input, output and error of a process to be made.
+#[derive(Debug, Default)]
+pub enum Stdio {
+    /// Those of the caller.
+    #[default]
+    Inherit,
+    Fds {
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+    /// A connected unix stream socket. For a process with `terminal: true` it receives the pty master as one `SCM_RIGHTS`
+    /// fd with the slave's name as payload, as runc's `--console-socket`.
+    Console {
+        socket: OwnedFd,
+    },
+}
