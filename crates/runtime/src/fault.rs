@@ -58,5 +58,6 @@ pub(crate) fn unimplemented(pointer: &str, what: impl Into<String>) -> Fault {
 
 /// The config is wrong at `pointer`.
 pub(crate) fn bad_config(pointer: &str, problem: impl std::fmt::Display) -> Fault {
-    Fault::invalid("plan", format!("config.json: {pointer}: {problem}")).detail(|d| d.pointer = Some(pointer.to_owned()))
+    Fault::invalid("plan", format!("config.json: {pointer}: {problem}"))
+        .detail(|d| d.pointer = Some(pointer.to_owned()))
 }

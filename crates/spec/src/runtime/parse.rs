@@ -12,7 +12,11 @@ pub struct ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.pointer.is_empty() { f.write_str(&self.problem) } else { write!(f, "{}: {}", self.pointer, self.problem) }
+        if self.pointer.is_empty() {
+            f.write_str(&self.problem)
+        } else {
+            write!(f, "{}: {}", self.pointer, self.problem)
+        }
     }
 }
 
@@ -21,10 +25,9 @@ impl std::error::Error for ParseError {}
 pub(super) fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ParseError> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
-        Err(first) => Err(locate::<T>(bytes).unwrap_or_else(|| ParseError {
-            pointer: String::new(),
-            problem: first.to_string(),
-        })),
+        Err(first) => {
+            Err(locate::<T>(bytes).unwrap_or_else(|| ParseError { pointer: String::new(), problem: first.to_string() }))
+        }
     }
 }
 
