@@ -1,6 +1,40 @@
 //! The composition root: the one place where parts are made and joined.
 
-use crate::config::Config;
-use plimsoll_fault::Fault;
+use crate::config::{self, Config};
+use plimsoll_core::Core;
+use plimsoll_core::config::{Handler, NetworkConfig};
+use plimsoll_cri::Cri;
+use plimsoll_fault::{Fault, Layer};
+use std::collections::BTreeMap;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
+
+/// Opens what the root and state folders hold, recovers what ran before, and joins the services.
+pub(crate) async fn build(config: &Config) -> Result<Router, Fault> {
+    let core = Core::open(core_config(config)?)?;
+    core.recover().await?;
+    let shown = serde_json::to_value(config)
+        .map_err(|error| Fault::new(Layer::Daemon, "build", "the configuration has no JSON form").because(&error))?;
+    let cri = Cri::new(core, shown);
+    Ok(Server::builder().add_service(cri.runtime_service()).add_service(cri.image_service()))
+}
+
+fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
+    let mut handlers = BTreeMap::new();
+    for (name, handler) in &config.handlers {
+        let shim = config::shim_program(name, handler)?;
+        handlers.insert(name.as_str().to_owned(), Handler { shim, ..Handler::default() });
+    }
+    let folder = |path: &config::AbsolutePath| path.as_path().to_owned();
+    let core = plimsoll_core::Config::new(folder(&config.root), folder(&config.state), config.socket_path());
+    Ok(plimsoll_core::Config {
+        handlers,
+        default_handler: config.runtime.default_handler.as_str().to_owned(),
+        cgroup_root: config.runtime.cgroup_root.as_str().to_owned(),
+        network: NetworkConfig {
+            conf_dir: folder(&config.network.conf_dir),
+            bin_dirs: config.network.bin_dirs.iter().map(folder).collect(),
+        },
+        ..core
+    })
+}

@@ -5,11 +5,11 @@ mod load;
 mod program;
 mod value;
 
-pub(crate) use load::{DEFAULT_TEXT, load, parse};
+pub(crate) use load::{DEFAULT_TEXT, load};
 pub(crate) use program::shim_program;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 pub(crate) use value::{AbsolutePath, CgroupDriver, CgroupPath, HandlerKind, HostName, LogFormat, LogLevel, Name, Snapshotter};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

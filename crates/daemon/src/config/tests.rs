@@ -1,4 +1,6 @@
+use super::load::parse;
 use super::*;
+use std::path::Path;
 
 fn parsed(text: &str) -> Result<Config, String> {
     parse(text, Path::new("c.toml")).map_err(|fault| fault.to_string())
@@ -64,7 +66,7 @@ fn bad_values_are_named_with_their_line() {
         ("[runtime]\ncgroup_root = \"/\"", "`/` is not a cgroup below the root"),
         ("[runtime]\ndefault_handler = \"runc\"", "there is no table [handlers.runc]"),
         ("root = 3", "c.toml:1: invalid type"),
-        ("root = \"/a\nx", "c.toml:1"),
+        ("root = \"/a\nx", "c.toml:2"),
     ] {
         let message = refused(text);
         assert!(message.contains(wants), "{text:?} gave {message:?}");
