@@ -15,7 +15,8 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(config: &Config, listener: UnixListener) -> Result<(), Fault> {
     let signals = Signals::new()?;
     let router = crate::build::build(config).await?;
-    let listener = tokio::net::UnixListener::from_std(listener).map_err(|error| fault("cannot listen").because(&error))?;
+    let listener =
+        tokio::net::UnixListener::from_std(listener).map_err(|error| fault("cannot listen").because(&error))?;
     tell_supervisor("READY=1");
     tracing::info!(socket = %config.socket_path().display(), root = %config.root.as_path().display(), "serving");
     let (stopping, stopped) = tokio::sync::oneshot::channel();

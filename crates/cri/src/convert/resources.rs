@@ -15,7 +15,10 @@ pub(crate) fn resources(field: &str, from: LinuxContainerResources) -> Result<Re
         return Err(invalid(&format!("{field}.{name}"), format!("{value} is negative")));
     }
     if !(-1000..=1000).contains(&from.oom_score_adj) {
-        return Err(invalid(&format!("{field}.oom_score_adj"), format!("{} is not in -1000..1000", from.oom_score_adj)));
+        return Err(invalid(
+            &format!("{field}.oom_score_adj"),
+            format!("{} is not in -1000..1000", from.oom_score_adj),
+        ));
     }
     Ok(Resources {
         cpu_period: from.cpu_period,

@@ -37,10 +37,8 @@ fn refusals_name_the_field_and_its_pointer() {
     let fault = refused(cri::ContainerConfig { mounts: vec![mount], ..container() });
     assert!(fault.to_string().starts_with("caller: config.mounts[0].recursive_read_only: needs"), "{fault}");
     assert_eq!(fault.details().pointer.as_deref(), Some("/config/mounts/0/recursive_read_only"));
-    let group = cri::LinuxContainerSecurityContext {
-        run_as_group: Some(cri::Int64Value { value: 1 }),
-        ..Default::default()
-    };
+    let group =
+        cri::LinuxContainerSecurityContext { run_as_group: Some(cri::Int64Value { value: 1 }), ..Default::default() };
     assert!(refused(secured(group)).to_string().contains("security_context.run_as_group"));
     let options = cri::Mount { container_path: "/m".into(), mount_options: vec!["x".into()], ..Default::default() };
     let fault = refused(cri::ContainerConfig { mounts: vec![options], ..container() });

@@ -14,7 +14,6 @@ pub(crate) async fn create_container(
     let sandbox = required("pod_sandbox_id", &request.pod_sandbox_id)?.to_owned();
     let config = request.config.ok_or_else(|| Fault::invalid("request", "config is missing"))?;
     let config = container::config(config)?;
-    let container_id =
-        create(cri.core(), CreateRequest { namespace: NAMESPACE.to_owned(), sandbox, config }).await?;
+    let container_id = create(cri.core(), CreateRequest { namespace: NAMESPACE.to_owned(), sandbox, config }).await?;
     Ok(CreateContainerResponse { container_id })
 }

@@ -10,7 +10,9 @@ pub(crate) use program::shim_program;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-pub(crate) use value::{AbsolutePath, CgroupDriver, CgroupPath, HandlerKind, HostName, LogFormat, LogLevel, Name, Snapshotter};
+pub(crate) use value::{
+    AbsolutePath, CgroupDriver, CgroupPath, HandlerKind, HostName, LogFormat, LogLevel, Name, Snapshotter,
+};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,7 +32,9 @@ pub(crate) struct Config {
 impl Config {
     /// The socket's path: as configured, else in the state folder.
     pub(crate) fn socket_path(&self) -> PathBuf {
-        self.socket.as_ref().map_or_else(|| self.state.as_path().join("plimsolld.sock"), |path| path.as_path().to_owned())
+        self.socket
+            .as_ref()
+            .map_or_else(|| self.state.as_path().join("plimsolld.sock"), |path| path.as_path().to_owned())
     }
 
     /// The folder of CNI results: as configured, else below the root.

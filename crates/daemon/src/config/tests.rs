@@ -29,15 +29,14 @@ fn the_printed_default_is_the_default() {
 
 #[test]
 fn every_key_is_documented() {
-    let everything: String =
-        DEFAULT_TEXT.lines().map(|l| if l.starts_with("# ") || l == "#" { l } else { l.trim_start_matches('#') }).fold(
-            String::new(),
-            |mut text, line| {
-                text.push_str(line);
-                text.push('\n');
-                text
-            },
-        );
+    let everything: String = DEFAULT_TEXT
+        .lines()
+        .map(|l| if l.starts_with("# ") || l == "#" { l } else { l.trim_start_matches('#') })
+        .fold(String::new(), |mut text, line| {
+            text.push_str(line);
+            text.push('\n');
+            text
+        });
     let full = parsed(&everything).expect("the examples parse");
     let (mut written, mut known) = (Vec::new(), Vec::new());
     keys(&everything.parse().expect("toml"), "", &mut written);
