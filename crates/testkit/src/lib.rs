@@ -1,3 +1,23 @@
-//! Development only: what tests share. Never linked into a program.
+//! Development only: the privileged harness. Tests drive our binaries as processes; nothing here enters a namespace.
+//!
+//! `Scratch` owns a place (folder, cgroup prefix, environment marker) and puts everything in it away; `Registry` and `Daemon`
+//! are real servers in it; `peers` finds the other side's software; `bundle` and `images` make what containers are made of;
+//! `leak` says what a run left behind on the machine.
 
+pub mod bin;
+pub mod bundle;
+pub mod daemon;
 pub mod descriptors;
+pub mod images;
+pub mod leak;
+pub mod peers;
+pub mod registry;
+pub mod run;
+pub mod scratch;
+
+pub use bin::bin;
+pub use bundle::bundle;
+pub use daemon::Daemon;
+pub use registry::Registry;
+pub use run::{Output, run};
+pub use scratch::Scratch;
