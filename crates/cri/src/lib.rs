@@ -2,12 +2,14 @@
 //! A file per RPC; what is not a file is in the table of `service` and answers Unimplemented. Decides nothing itself.
 
 mod convert;
+mod image;
 mod runtime;
 mod service;
 mod status;
 mod stubs;
 
 use plimsoll_core::Core;
+use plimsoll_image::Store;
 use std::sync::Arc;
 use stubs::image_service_server::ImageServiceServer;
 use stubs::runtime_service_server::RuntimeServiceServer;
@@ -24,13 +26,14 @@ pub struct Cri(Arc<Parts>);
 
 struct Parts {
     core: Core,
+    store: Store,
     /// The daemon's effective configuration, shown by verbose `Status`.
     config: serde_json::Value,
 }
 
 impl Cri {
-    pub fn new(core: Core, config: serde_json::Value) -> Self {
-        Self(Arc::new(Parts { core, config }))
+    pub fn new(core: Core, store: Store, config: serde_json::Value) -> Self {
+        Self(Arc::new(Parts { core, store, config }))
     }
 
     /// The server of `runtime.v1.RuntimeService`.
@@ -49,6 +52,10 @@ impl Cri {
 
     fn core(&self) -> &Core {
         &self.0.core
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
     }
 
     fn config(&self) -> &serde_json::Value {

@@ -2,7 +2,7 @@
 
 use crate::stubs::image_service_server::ImageService;
 use crate::stubs::runtime_service_server::RuntimeService;
-use crate::{Cri, runtime, status};
+use crate::{Cri, image, runtime, status};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::cri::*;
 use std::pin::Pin;
@@ -105,12 +105,12 @@ service! { RuntimeService served {
 }}
 
 service! { ImageService served {
+    list_images(ListImagesRequest) -> ListImagesResponse = image::list_images;
+    image_status(ImageStatusRequest) -> ImageStatusResponse = image::image_status;
+    pull_image(PullImageRequest) -> PullImageResponse = image::pull_image;
+    remove_image(RemoveImageRequest) -> RemoveImageResponse = image::remove_image;
+    image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse = image::image_fs_info;
 } missing {
-    list_images(ListImagesRequest) -> ListImagesResponse;
-    image_status(ImageStatusRequest) -> ImageStatusResponse;
-    pull_image(PullImageRequest) -> PullImageResponse;
-    remove_image(RemoveImageRequest) -> RemoveImageResponse;
-    image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse;
 } missing_streams {
     stream_images(StreamImagesRequest) -> StreamImagesStream<StreamImagesResponse>;
 }}

@@ -2,21 +2,34 @@
 
 use crate::config::{self, Config};
 use plimsoll_core::Core;
-use plimsoll_core::config::{Handler, NetworkConfig};
+use plimsoll_core::config::{Handler, NetworkConfig, Timeouts};
 use plimsoll_cri::Cri;
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_image::{Db, RegistryConfig, Store};
+use plimsoll_spec::platform::Platform;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
 /// Opens what the root and state folders hold, recovers what ran before, and joins the services.
-pub(crate) async fn build(config: &Config) -> Result<Router, Fault> {
+pub(crate) async fn build(config: &Config, db: Db) -> Result<Router, Fault> {
+    let store = Store::open(image_config(config, db)).await?;
     let core = Core::open(core_config(config)?)?;
     core.recover().await?;
     let shown = serde_json::to_value(config)
         .map_err(|error| Fault::new(Layer::Daemon, "build", "the configuration has no JSON form").because(&error))?;
-    let cri = Cri::new(core, shown);
+    let cri = Cri::new(core, store, shown);
     Ok(Server::builder().add_service(cri.runtime_service()).add_service(cri.image_service()))
+}
+
+fn image_config(config: &Config, db: Db) -> plimsoll_image::Config {
+    let text = |endpoints: &[config::Endpoint]| endpoints.iter().map(|url| url.as_str().to_owned()).collect();
+    let registry = RegistryConfig {
+        insecure: config.registry.insecure.iter().map(|host| host.as_str().to_owned()).collect(),
+        mirrors: config.registry.mirrors.iter().map(|(host, urls)| (host.as_str().to_owned(), text(urls))).collect(),
+    };
+    plimsoll_image::Config { db, registry, platform: Platform::host() }
 }
 
 fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
@@ -34,6 +47,10 @@ fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
         network: NetworkConfig {
             conf_dir: folder(&config.network.conf_dir),
             bin_dirs: config.network.bin_dirs.iter().map(folder).collect(),
+        },
+        timeouts: Timeouts {
+            cni: Duration::from_secs(config.network.plugin_timeout.into()),
+            ..Timeouts::default()
         },
         ..core
     })

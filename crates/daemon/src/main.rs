@@ -14,6 +14,7 @@ use clap::Parser;
 use config::Config;
 use flags::{Command, ConfigCommand, Flags};
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_image::Db;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,12 +42,14 @@ fn run(config: &Config) -> Result<(), Fault> {
     // A known mask for whatever is written later; state folders get their modes explicitly.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     folders::make(config)?;
+    // First the root: its owner alone may judge the socket stale.
+    let db = Db::open(config.root.as_path())?;
     let (socket, listener) = socket::Socket::bind(&config.socket_path(), config.socket_gid)?;
     let executor = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Fault::new(Layer::Daemon, "start", "cannot start the executor").because(&error))?;
-    let served = executor.block_on(serve::serve(config, listener));
+    let served = executor.block_on(serve::serve(config, db, listener));
     executor.shutdown_timeout(serve::STOP_GRACE);
     drop(socket);
     served

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::notify::notify;
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_image::Db;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,9 +13,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT.
-pub(crate) async fn serve(config: &Config, listener: UnixListener) -> Result<(), Fault> {
+pub(crate) async fn serve(config: &Config, db: Db, listener: UnixListener) -> Result<(), Fault> {
     let signals = Signals::new()?;
-    let router = crate::build::build(config).await?;
+    let router = crate::build::build(config, db).await?;
     let listener =
         tokio::net::UnixListener::from_std(listener).map_err(|error| fault("cannot listen").because(&error))?;
     tell_supervisor("READY=1");

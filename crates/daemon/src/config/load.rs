@@ -59,11 +59,8 @@ fn check(config: &Config, path: &Path) -> Result<(), Fault> {
     if config.network.bin_dirs.is_empty() {
         return Err(config_fault(format!("{}: network.bin_dirs is empty", path.display())));
     }
-    if config.image.concurrent_downloads == 0 {
-        return Err(config_fault(format!("{}: image.concurrent_downloads is 0", path.display())));
-    }
-    if config.runtime.max_log_line < 1024 {
-        return Err(config_fault(format!("{}: runtime.max_log_line is below 1024", path.display())));
+    if config.network.plugin_timeout == 0 {
+        return Err(config_fault(format!("{}: network.plugin_timeout is 0", path.display())));
     }
     Ok(())
 }

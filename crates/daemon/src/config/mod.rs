@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 pub(crate) use value::{
-    AbsolutePath, CgroupDriver, CgroupPath, HandlerKind, HostName, LogFormat, LogLevel, Name, Snapshotter,
+    AbsolutePath, CgroupDriver, CgroupPath, Endpoint, HandlerKind, HostName, LogFormat, LogLevel, Name,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,6 @@ pub(crate) struct Config {
     pub(crate) runtime: Runtime,
     pub(crate) handlers: BTreeMap<Name, Handler>,
     pub(crate) network: Network,
-    pub(crate) image: Image,
     pub(crate) registry: Registry,
 }
 
@@ -35,14 +34,6 @@ impl Config {
         self.socket
             .as_ref()
             .map_or_else(|| self.state.as_path().join("plimsolld.sock"), |path| path.as_path().to_owned())
-    }
-
-    /// The folder of CNI results: as configured, else below the root.
-    pub(crate) fn cni_cache(&self) -> PathBuf {
-        self.network
-            .cache_dir
-            .as_ref()
-            .map_or_else(|| self.root.as_path().join("cni-cache"), |path| path.as_path().to_owned())
     }
 }
 
@@ -57,7 +48,6 @@ impl Default for Config {
             runtime: Runtime::default(),
             handlers: BTreeMap::from([(Name::literal("plimsoll"), Handler::default())]),
             network: Network::default(),
-            image: Image::default(),
             registry: Registry::default(),
         }
     }
@@ -76,10 +66,6 @@ pub(crate) struct Runtime {
     pub(crate) default_handler: Name,
     pub(crate) cgroup_root: CgroupPath,
     pub(crate) cgroup_driver: CgroupDriver,
-    /// Bytes.
-    pub(crate) max_log_line: u32,
-    /// Bytes per stream.
-    pub(crate) exec_sync_output: u32,
 }
 
 impl Default for Runtime {
@@ -88,8 +74,6 @@ impl Default for Runtime {
             default_handler: Name::literal("plimsoll"),
             cgroup_root: CgroupPath::literal("/plimsoll"),
             cgroup_driver: CgroupDriver::Cgroupfs,
-            max_log_line: 16384,
-            exec_sync_output: 16 << 20,
         }
     }
 }
@@ -107,7 +91,6 @@ pub(crate) struct Handler {
 pub(crate) struct Network {
     pub(crate) conf_dir: AbsolutePath,
     pub(crate) bin_dirs: Vec<AbsolutePath>,
-    pub(crate) cache_dir: Option<AbsolutePath>,
     /// Seconds.
     pub(crate) plugin_timeout: u32,
 }
@@ -117,35 +100,16 @@ impl Default for Network {
         Self {
             conf_dir: AbsolutePath::literal("/etc/cni/net.d"),
             bin_dirs: vec![AbsolutePath::literal("/opt/cni/bin"), AbsolutePath::literal("/usr/lib/cni")],
-            cache_dir: None,
-            plugin_timeout: 120,
+            plugin_timeout: 60,
         }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Image {
-    pub(crate) snapshotter: Snapshotter,
-    pub(crate) concurrent_downloads: u8,
-}
-
-impl Default for Image {
-    fn default() -> Self {
-        Self { snapshotter: Snapshotter::Overlayfs, concurrent_downloads: 3 }
     }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registry {
-    pub(crate) hosts: BTreeMap<HostName, RegistryHost>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RegistryHost {
-    pub(crate) plain_http: bool,
+    pub(crate) insecure: Vec<HostName>,
+    pub(crate) mirrors: BTreeMap<HostName, Vec<Endpoint>>,
 }
 
 #[cfg(test)]

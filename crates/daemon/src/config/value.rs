@@ -103,12 +103,27 @@ checked_text!(
 );
 
 checked_text!(
-    /// A registry's `host` or `host:port`.
+    /// A registry's `host` or `host:port`; `*` for all where a default is meant.
     HostName,
     |text| {
+        if text == "*" {
+            return Ok(());
+        }
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
         if text.is_empty() || text.len() > 255 || !text.chars().all(fits) {
             return Err(format!("`{text}` is not a registry host (host or host:port, without scheme and path)"));
+        }
+        Ok(())
+    }
+);
+
+checked_text!(
+    /// A registry's base URL.
+    Endpoint,
+    |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+        if rest.is_empty() || rest.starts_with('/') || rest.contains(|c: char| c.is_whitespace() || c == '@') {
+            return Err(format!("`{text}` is not a registry endpoint (http://host:port or https://host)"));
         }
         Ok(())
     }
@@ -180,10 +195,4 @@ impl TryFrom<String> for CgroupDriver {
             _ => Err(format!("`{text}` is not a cgroup driver; there is: cgroupfs")),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Snapshotter {
-    Overlayfs,
 }
