@@ -2,7 +2,9 @@
 
 use crate::Cri;
 use plimsoll_fault::Fault;
-use plimsoll_proto::cri::{FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value};
+use plimsoll_proto::cri::{
+    FilesystemIdentifier, FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse, UInt64Value,
+};
 
 pub(crate) async fn image_fs_info(cri: Cri, _: ImageFsInfoRequest) -> Result<ImageFsInfoResponse, Fault> {
     let usage = cri.store().usage().await?;

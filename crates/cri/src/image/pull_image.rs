@@ -10,9 +10,9 @@ use plimsoll_spec::reference::Reference;
 
 pub(crate) async fn pull_image(cri: Cri, request: PullImageRequest) -> Result<PullImageResponse, Fault> {
     let name = named(&cri, request.image)?;
-    let reference: Reference = name
-        .parse()
-        .map_err(|error| Fault::invalid("resolve", format!("image reference `{name}`")).because(&error).of_image(&name))?;
+    let reference: Reference = name.parse().map_err(|error| {
+        Fault::invalid("resolve", format!("image reference `{name}`")).because(&error).of_image(&name)
+    })?;
     let auth = request.auth.map(|given| auth(given, reference.domain())).transpose()?.flatten();
     let pull = PullRequest { namespace: NAMESPACE.to_owned(), reference: reference.or_latest(), auth, progress: None };
     let image = cri.store().pull(pull).await?;
