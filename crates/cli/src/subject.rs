@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn of_two_with_one_name_the_living_one_is_meant() {
-        let all = vec![made("a", "web", ContainerState::ContainerExited), made("b", "web", ContainerState::ContainerRunning)];
+        let all =
+            vec![made("a", "web", ContainerState::ContainerExited), made("b", "web", ContainerState::ContainerRunning)];
         assert_eq!(pick("web", all).expect("one").map(|c| c.id).as_deref(), Some("b"));
     }
 }

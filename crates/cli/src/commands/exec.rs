@@ -31,8 +31,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(client: &Client, args: Args) -> Outcome {
     refuse_streaming(args.interactive, args.tty)?;
     let container = subject::container(client, &args.container).await?;
-    let request =
-        cri::ExecSyncRequest { container_id: container.id, cmd: args.command, timeout: args.timeout.into() };
+    let request = cri::ExecSyncRequest { container_id: container.id, cmd: args.command, timeout: args.timeout.into() };
     let answer = call!(client.runtime(), exec_sync, "ExecSync", request)?;
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
     written(out.write_all(&answer.stdout).and_then(|()| out.flush()))?;

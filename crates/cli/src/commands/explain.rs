@@ -14,7 +14,9 @@ use tonic::Code;
 
 /// Show which layer of the stack owns a failure
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  plim explain web\n  plim explain registry.example.com/app:1\n  plim explain -o json web")]
+#[command(
+    after_help = "Examples:\n  plim explain web\n  plim explain registry.example.com/app:1\n  plim explain -o json web"
+)]
 pub(crate) struct Args {
     #[arg(value_name = "CONTAINER|POD|IMAGE")]
     subject: String,
@@ -38,7 +40,8 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
             }
         }
         Format::Json => {
-            let faults: Vec<_> = case.faults.iter().map(|fault| serde_json::to_value(fault).unwrap_or_default()).collect();
+            let faults: Vec<_> =
+                case.faults.iter().map(|fault| serde_json::to_value(fault).unwrap_or_default()).collect();
             print_json(&serde_json::json!({"subject": case.title, "faults": faults}))?;
         }
     }
@@ -86,7 +89,9 @@ async fn other_case(client: &Client, word: &str, not_found: Fault) -> Result<Cas
     let there = client.image_status(word, false).await?.image;
     match (journal(client, word).await?, there) {
         (Some(faults), Some(image)) => Ok(Case { title: format!("image {word} ({})", short_id(&image.id)), faults }),
-        (None, Some(image)) => Ok(Case { title: format!("image {word} ({})", short_id(&image.id)), faults: Vec::new() }),
+        (None, Some(image)) => {
+            Ok(Case { title: format!("image {word} ({})", short_id(&image.id)), faults: Vec::new() })
+        }
         (Some(faults), None) if !faults.is_empty() => Ok(Case { title: format!("{word}: not here"), faults }),
         _ => Err(not_found),
     }

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn an_image_has_a_row_for_each_tag_and_one_without_tags() {
-        let mut image = Image { id: "sha256:abcd".into(), repo_tags: vec!["a:1".into(), "b:2".into()], ..Default::default() };
+        let mut image =
+            Image { id: "sha256:abcd".into(), repo_tags: vec!["a:1".into(), "b:2".into()], ..Default::default() };
         assert_eq!(rows(&image, false).len(), 2);
         image.repo_tags.clear();
         image.repo_digests = vec!["a@sha256:ff".into()];

@@ -38,7 +38,11 @@ fn rows(client: &Client, status: &cri::StatusResponse, admin: Option<&admin::Inf
     let mut rows = vec![vec!["socket".to_owned(), client.socket.display().to_string()]];
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     for condition in status.status.iter().flat_map(|status| &status.conditions) {
-        let why = [condition.reason.as_str(), &condition.message].iter().filter(|t| !t.is_empty()).copied().collect::<Vec<_>>();
+        let why = [condition.reason.as_str(), &condition.message]
+            .iter()
+            .filter(|t| !t.is_empty())
+            .copied()
+            .collect::<Vec<_>>();
         let text = if condition.status { "yes".to_owned() } else { format!("no: {}", why.join(": ")) };
         row(&condition.r#type, text);
     }

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 /// Show all there is about a container, pod or image, as JSON
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  plim inspect web\n  plim inspect --origin web\n  plim inspect localhost:5000/nginx:1")]
+#[command(
+    after_help = "Examples:\n  plim inspect web\n  plim inspect --origin web\n  plim inspect localhost:5000/nginx:1"
+)]
 pub(crate) struct Args {
     /// Draw the container's config.json leaf by leaf, each with where it came from
     #[arg(long)]
@@ -84,7 +86,9 @@ fn show_origins(info: &HashMap<String, String>, format: Format) -> Result<()> {
     let rows = origin::rows(&spec, &provenance);
     match format {
         Format::Json => print_json(&Value::Array(
-            rows.iter().map(|row| literal!({"pointer": row.pointer, "value": row.value, "origin": row.origin})).collect(),
+            rows.iter()
+                .map(|row| literal!({"pointer": row.pointer, "value": row.value, "origin": row.origin}))
+                .collect(),
         )),
         Format::Table => {
             let cells = rows.iter().map(|row| vec![row.pointer.clone(), row.short_value(), row.origin_text()]);

@@ -17,7 +17,9 @@ use std::process::ExitCode;
 ///
 /// Its stdout goes to stdout and its stderr to stderr.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  plim logs web\n  plim logs -f --tail 20 web\n  plim logs --since 10m --timestamps web")]
+#[command(
+    after_help = "Examples:\n  plim logs web\n  plim logs -f --tail 20 web\n  plim logs --since 10m --timestamps web"
+)]
 pub(crate) struct Args {
     /// Go on until the container ends
     #[arg(short, long)]

@@ -1,8 +1,8 @@
 //! The verbs: a file each. This one owns the list and the dispatch.
 
+mod events;
 mod exec;
 mod explain;
-mod events;
 mod images;
 mod info;
 mod inspect;

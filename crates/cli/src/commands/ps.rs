@@ -10,7 +10,9 @@ use std::process::ExitCode;
 
 /// List containers: those that run, or all of them
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  plim ps\n  plim ps -a --pod web\n  plim ps -q | xargs plim stop\n  plim ps -a -o json")]
+#[command(
+    after_help = "Examples:\n  plim ps\n  plim ps -a --pod web\n  plim ps -q | xargs plim stop\n  plim ps -a -o json"
+)]
 pub(crate) struct Args {
     /// Also those that were only created, and those that have ended
     #[arg(short, long)]

@@ -13,7 +13,9 @@ use tonic::Code;
 
 /// Pull images
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  plim pull docker.io/library/busybox:latest\n  plim pull --creds me:secret registry.example.com/app:1")]
+#[command(
+    after_help = "Examples:\n  plim pull docker.io/library/busybox:latest\n  plim pull --creds me:secret registry.example.com/app:1"
+)]
 pub(crate) struct Args {
     /// USER:PASSWORD for the registry; not kept
     #[arg(long, value_name = "USER:PASSWORD", value_parser = parse_credentials)]

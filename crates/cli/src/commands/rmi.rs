@@ -1,9 +1,9 @@
 //! `plim rmi`: remove images.
 
+use crate::Outcome;
 use crate::client::{Client, call};
 use crate::output::line;
 use crate::subject::unknown;
-use crate::Outcome;
 use plimsoll_proto::cri;
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
 //! `plim stop`: stop signal, then SIGKILL after a time.
 
+use crate::Outcome;
 use crate::client::Client;
 use crate::output::line;
 use crate::subject::{Subject, find, own_pod};
-use crate::Outcome;
 use std::process::ExitCode;
 
 /// Stop containers or pods

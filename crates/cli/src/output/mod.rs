@@ -29,7 +29,8 @@ pub(crate) fn line(text: &str) -> plimsoll_fault::Result<()> {
 pub(crate) fn written(outcome: io::Result<()>) -> plimsoll_fault::Result<()> {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(plimsoll_fault::Fault::new(plimsoll_fault::Layer::Caller, "print", "cannot write the output").because(&error))
+            Err(plimsoll_fault::Fault::new(plimsoll_fault::Layer::Caller, "print", "cannot write the output")
+                .because(&error))
         }
         Ok(()) | Err(_) => Ok(()),
     }

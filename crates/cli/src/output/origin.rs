@@ -93,7 +93,13 @@ mod tests {
             rows(&spec, &provenance).iter().map(|r| format!("{} {}", r.pointer, r.origin_text())).collect();
         assert_eq!(
             text,
-            ["/a~1b x", "/process/args/0 default built-in", "/process/args/1 request cmd", "/process/cwd default built-in", "/root ?"]
+            [
+                "/a~1b x",
+                "/process/args/0 default built-in",
+                "/process/args/1 request cmd",
+                "/process/cwd default built-in",
+                "/root ?"
+            ]
         );
     }
 

@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn the_owning_row_is_marked_and_those_below_are_not() {
-        let fault = Fault::new(Layer::Store, "unpack", "disk full").why("ENOSPC").syscall("write", "/x", 28).hint("free some");
+        let fault =
+            Fault::new(Layer::Store, "unpack", "disk full").why("ENOSPC").syscall("write", "/x", 28).hint("free some");
         let text = draw(Some(&fault));
         assert_eq!(text.matches("FAILED").count(), 1);
         assert!(text.contains("> store        FAILED while: unpack"), "{text}");

@@ -39,7 +39,8 @@ fn scaled(text: &str, factor: i64) -> Option<i64> {
     if decimals.is_empty() {
         return Some(whole);
     }
-    let part = i128::from(decimals.parse::<u32>().ok()?) * i128::from(factor) / 10_i128.pow(u32::try_from(decimals.len()).ok()?);
+    let part = i128::from(decimals.parse::<u32>().ok()?) * i128::from(factor)
+        / 10_i128.pow(u32::try_from(decimals.len()).ok()?);
     whole.checked_add(i64::try_from(part).ok()?)
 }
 
@@ -49,9 +50,14 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in
-            [("512", 512), ("64k", 65536), ("100M", 104_857_600), ("1.5g", 1_610_612_736), ("2KiB", 2048), ("1t", 1 << 40)]
-        {
+        for (text, bytes) in [
+            ("512", 512),
+            ("64k", 65536),
+            ("100M", 104_857_600),
+            ("1.5g", 1_610_612_736),
+            ("2KiB", 2048),
+            ("1t", 1 << 40),
+        ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
         for text in ["", "m", "-1", "1x", "1..5", "1.", ".5", "99999999999t", "0", "1e3"] {

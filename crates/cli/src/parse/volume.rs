@@ -9,7 +9,8 @@ pub(crate) fn parse(text: &str) -> Result<Mount, String> {
     let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
         return Err("want SOURCE:TARGET[:OPTIONS]".to_owned());
     };
-    let mut mount = Mount { host_path: source_path(source)?, container_path: target_path(target)?, ..Default::default() };
+    let mut mount =
+        Mount { host_path: source_path(source)?, container_path: target_path(target)?, ..Default::default() };
     for option in parts.next().into_iter().flat_map(|options| options.split(',')) {
         apply(&mut mount, option)?;
     }
@@ -22,7 +23,9 @@ pub(crate) fn parse(text: &str) -> Result<Mount, String> {
 fn source_path(text: &str) -> Result<String, String> {
     let first = text.chars().next().ok_or("the source is empty")?;
     if first != '/' && first != '.' {
-        return Err(format!("source {text:?} is a volume's name: only paths are there yet; write ./{text} for a folder"));
+        return Err(format!(
+            "source {text:?} is a volume's name: only paths are there yet; write ./{text} for a folder"
+        ));
     }
     Ok(text.to_owned())
 }

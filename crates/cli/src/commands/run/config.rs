@@ -65,7 +65,12 @@ fn pod(args: &Args, name: &str, uid: String, log_folder: &str) -> cri::PodSandbo
         ..Default::default()
     };
     cri::PodSandboxConfig {
-        metadata: Some(cri::PodSandboxMetadata { name: name.to_owned(), uid, namespace: NAMESPACE.to_owned(), attempt: 0 }),
+        metadata: Some(cri::PodSandboxMetadata {
+            name: name.to_owned(),
+            uid,
+            namespace: NAMESPACE.to_owned(),
+            attempt: 0,
+        }),
         hostname: hostname(args, name),
         log_directory: log_folder.to_owned(),
         port_mappings: args.publish.clone(),
@@ -236,9 +241,8 @@ mod tests {
 
     #[test]
     fn an_ordinary_container_is_confined_and_a_privileged_one_is_not() {
-        let context = |words: &[&str]| {
-            planned(words).container.linux.and_then(|linux| linux.security_context).expect("context")
-        };
+        let context =
+            |words: &[&str]| planned(words).container.linux.and_then(|linux| linux.security_context).expect("context");
         let plain = context(&["--cap-add", "cap_net_admin", "-u", "7:8", "i"]);
         assert_eq!(plain.seccomp.expect("seccomp").profile_type, ProfileType::RuntimeDefault as i32);
         assert!(plain.masked_paths.contains(&"/proc/kcore".to_owned()));

@@ -48,9 +48,11 @@ fn stopped(outcome: std::result::Result<Result<()>, tokio::task::JoinError>) -> 
 }
 
 async fn status(client: &Client, id: &str) -> Result<ContainerStatus> {
-    client.container_status(id, false).await?.status.ok_or_else(|| {
-        Fault::new(Layer::Daemon, "wait", "the runtime answered without a status").kind(Kind::Internal)
-    })
+    client
+        .container_status(id, false)
+        .await?
+        .status
+        .ok_or_else(|| Fault::new(Layer::Daemon, "wait", "the runtime answered without a status").kind(Kind::Internal))
 }
 
 /// SIGINT and SIGTERM.
@@ -90,7 +92,8 @@ impl<O: Write, E: Write> Sink<O, E> {
             }
             if self.open {
                 let printer = &mut self.printer;
-                let outcome = records.iter().try_for_each(|record| printer.print(record)).and_then(|()| printer.flush());
+                let outcome =
+                    records.iter().try_for_each(|record| printer.print(record)).and_then(|()| printer.flush());
                 self.open = outcome.is_ok();
                 crate::output::written(outcome)?;
             }

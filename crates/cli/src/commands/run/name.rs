@@ -8,7 +8,8 @@ use std::io::Read;
 /// A name becomes a hostname and a file's name: the same letters as in a DNS label, upper case and `_` and `.` besides.
 pub(super) fn check(name: &str) -> Result<()> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let fine = name.len() <= 63 && name.bytes().all(good) && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    let fine =
+        name.len() <= 63 && name.bytes().all(good) && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     if fine {
         return Ok(());
     }
@@ -59,9 +60,9 @@ fn to_hex(bytes: &[u8]) -> String {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| {
-        Fault::new(Layer::Kernel, "name", "cannot read /dev/urandom").because(&error)
-    })?;
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| Fault::new(Layer::Kernel, "name", "cannot read /dev/urandom").because(&error))?;
     Ok(bytes)
 }
 
