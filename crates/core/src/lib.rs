@@ -5,6 +5,7 @@
 pub mod config;
 pub mod container;
 pub mod events;
+pub mod oci_spec;
 mod open;
 pub mod sandbox;
 pub mod shim;

@@ -164,7 +164,8 @@ fn test(arg: &Arg) -> Result<Test, Cause> {
         "SCMP_CMP_GE" => Test::GreaterOrEqual(arg.value),
         "SCMP_CMP_LT" => Test::Less(arg.value),
         "SCMP_CMP_LE" => Test::LessOrEqual(arg.value),
-        "SCMP_CMP_MASKED_EQ" => Test::Masked { mask: arg.value, left: arg.value_two },
+        // libseccomp, and so every other runtime, ignores what the comparison value has outside the mask.
+        "SCMP_CMP_MASKED_EQ" => Test::Masked { mask: arg.value, left: arg.value_two & arg.value },
         other => return Err(Cause::Unknown { what: "operator", name: other.to_owned() }),
     })
 }

@@ -189,7 +189,7 @@ fn matches(arg: &Arg, data: &Data, wide: bool) -> bool {
         "SCMP_CMP_EQ" => got == value,
         "SCMP_CMP_GE" => got >= value,
         "SCMP_CMP_GT" => got > value,
-        "SCMP_CMP_MASKED_EQ" => got & value == two,
+        "SCMP_CMP_MASKED_EQ" => got & value == two & value,
         other => panic!("{other}"),
     }
 }
