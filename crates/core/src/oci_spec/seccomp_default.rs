@@ -107,8 +107,7 @@ pub fn default_profile<S: AsRef<str>>(machine: &str, bounding: &[S]) -> serde_js
 fn profile<S: AsRef<str>>(machine: &str, bounding: &[S]) -> Seccomp {
     let holds = |capability: &str| bounding.iter().any(|held| held.as_ref() == capability);
     let (architectures, own) = of_machine(machine);
-    let always =
-        [FILES, DATA, ATTRIBUTES, WAITING, MEMORY, PROCESSES, IDENTITY, TIME, SOCKETS, IPC, own].into_iter();
+    let always = [FILES, DATA, ATTRIBUTES, WAITING, MEMORY, PROCESSES, IDENTITY, TIME, SOCKETS, IPC, own].into_iter();
     let gated = BY_CAPABILITY.iter().filter(|(capability, _)| holds(capability)).map(|(_, names)| *names);
     let names = always.chain(gated).flat_map(str::split_whitespace).map(str::to_owned).collect();
 
