@@ -2,6 +2,9 @@
 
 use plimsoll_fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast;
 
 /// What happened. The names are the journal's topics.
@@ -18,11 +21,36 @@ pub enum Topic {
     ContainerOom,
     ContainerRemoved,
     ContainerFailed,
+    ImagePulled,
+    ImagePullFailed,
+    ImageRemoved,
     NodeRecovered,
 }
 
-/// One entry. `at` is nanoseconds since the epoch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+impl Topic {
+    /// The name under which contracts show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SandboxReady => "sandbox-ready",
+            Self::SandboxStopped => "sandbox-stopped",
+            Self::SandboxRemoved => "sandbox-removed",
+            Self::SandboxFailed => "sandbox-failed",
+            Self::ContainerCreated => "container-created",
+            Self::ContainerStarted => "container-started",
+            Self::ContainerExited => "container-exited",
+            Self::ContainerOom => "container-oom",
+            Self::ContainerRemoved => "container-removed",
+            Self::ContainerFailed => "container-failed",
+            Self::ImagePulled => "image-pulled",
+            Self::ImagePullFailed => "image-pull-failed",
+            Self::ImageRemoved => "image-removed",
+            Self::NodeRecovered => "node-recovered",
+        }
+    }
+}
+
+/// One entry. `at` is nanoseconds since the epoch; the first `sequence` is 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub sequence: u64,
     pub namespace: String,
@@ -30,19 +58,79 @@ pub struct Event {
     pub at: i64,
     pub sandbox: Option<String>,
     pub container: Option<String>,
+    /// Reference or id of the image that the event is about.
+    #[serde(default)]
+    pub image: Option<String>,
     pub fault: Option<Fault>,
+}
+
+impl Event {
+    /// An event about nothing yet; [`Journal::publish`] gives it its number and time.
+    pub fn new(namespace: &str, topic: Topic) -> Self {
+        Self {
+            sequence: 0,
+            namespace: namespace.to_owned(),
+            topic,
+            at: 0,
+            sandbox: None,
+            container: None,
+            image: None,
+            fault: None,
+        }
+    }
+
+    #[must_use]
+    pub fn sandbox(mut self, id: &str) -> Self {
+        self.sandbox = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn container(mut self, id: &str) -> Self {
+        self.container = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn image(mut self, name: &str) -> Self {
+        self.image = Some(name.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn fault(mut self, fault: &Fault) -> Self {
+        self.fault = Some(fault.clone());
+        self
+    }
+
+    /// True when the event, or the fault in it, is about `subject`: a whole id or an image's name.
+    pub fn is_about(&self, subject: &str) -> bool {
+        let named = self.fault.as_ref().map(Fault::subject);
+        let own = [&self.sandbox, &self.container, &self.image];
+        let in_fault = named.map(|s| [&s.pod, &s.container, &s.image]);
+        own.into_iter().chain(in_fault.into_iter().flatten()).any(|name| name.as_deref() == Some(subject))
+    }
 }
 
 /// Subscribers that fall behind by more than this many events are told so (`RecvError::Lagged`).
 const LIVE: usize = 1024;
+/// How many past events are kept.
+const KEPT: usize = 4096;
 
 pub struct Journal {
     live: broadcast::Sender<Event>,
+    past: Mutex<Past>,
+}
+
+#[derive(Default)]
+struct Past {
+    events: VecDeque<Event>,
+    last: u64,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { live: broadcast::channel(LIVE).0 }
+        Self { live: broadcast::channel(LIVE).0, past: Mutex::default() }
     }
 }
 
@@ -50,5 +138,66 @@ impl Journal {
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.live.subscribe()
+    }
+
+    /// Enters an event: gives it the next number and the time, keeps it, tells the subscribers.
+    pub fn publish(&self, mut event: Event) {
+        let mut past = self.past();
+        past.last += 1;
+        event.sequence = past.last;
+        event.at = now();
+        if past.events.len() == KEPT {
+            past.events.pop_front();
+        }
+        past.events.push_back(event.clone());
+        // Sent under the lock, so that subscribers see numbers rise. No subscriber is no failure.
+        self.live.send(event).map_or((), |_| ());
+    }
+
+    /// The kept events from number `from` on, oldest first.
+    pub fn since(&self, from: u64) -> Vec<Event> {
+        self.past().events.iter().filter(|event| event.sequence >= from).cloned().collect()
+    }
+
+    /// The kept faults about `subject`, newest first.
+    pub fn faults_about(&self, subject: &str) -> Vec<Fault> {
+        self.past().events.iter().rev().filter(|event| event.is_about(subject)).filter_map(|e| e.fault.clone()).collect()
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        // No code that can panic runs under the lock; a poisoned one still holds whole events.
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_fault::Layer;
+
+    #[test]
+    fn numbers_rise_and_old_events_go() {
+        let journal = Journal::default();
+        for _ in 0..KEPT + 2 {
+            journal.publish(Event::new("k8s.io", Topic::NodeRecovered));
+        }
+        let kept = journal.since(0);
+        assert_eq!((kept.len(), kept[0].sequence), (KEPT, 3));
+        assert_eq!(journal.since(KEPT as u64 + 2).len(), 1);
+    }
+
+    #[test]
+    fn faults_are_found_by_the_event_and_by_what_is_in_the_fault() {
+        let journal = Journal::default();
+        let fault = Fault::new(Layer::Registry, "resolve", "401").of_image("r/a:1");
+        journal.publish(Event::new("k8s.io", Topic::ImagePullFailed).image("a:1").fault(&fault));
+        assert_eq!(journal.faults_about("a:1"), [fault.clone()]);
+        assert_eq!(journal.faults_about("r/a:1"), [fault]);
+        assert!(journal.faults_about("b").is_empty());
     }
 }

@@ -7,6 +7,7 @@ pub mod container;
 pub mod events;
 pub mod oci_spec;
 mod open;
+pub mod pull;
 pub mod sandbox;
 pub mod shim;
 

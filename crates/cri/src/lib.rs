@@ -8,6 +8,8 @@ mod service;
 mod status;
 mod stubs;
 
+pub use status::status;
+
 use plimsoll_core::Core;
 use plimsoll_image::Store;
 use std::sync::Arc;

@@ -24,7 +24,8 @@ struct RichStatus {
     details: Vec<prost_types::Any>,
 }
 
-pub(crate) fn status(fault: &Fault) -> Status {
+/// The status of `fault`, for every gRPC contract of the daemon.
+pub fn status(fault: &Fault) -> Status {
     let code = code(fault.class());
     let line = cut(&fault.to_string());
     let json = fault.to_json();

@@ -1,5 +1,6 @@
 //! The composition root: the one place where parts are made and joined.
 
+use crate::admin::Admin;
 use crate::config::{self, Config};
 use plimsoll_core::Core;
 use plimsoll_core::config::{Handler, NetworkConfig, Timeouts};
@@ -19,8 +20,10 @@ pub(crate) async fn build(config: &Config, db: Db) -> Result<Router, Fault> {
     core.recover().await?;
     let shown = serde_json::to_value(config)
         .map_err(|error| Fault::new(Layer::Daemon, "build", "the configuration has no JSON form").because(&error))?;
+    let admin = Admin::new(core.clone(), store.clone());
     let cri = Cri::new(core, store, shown);
-    Ok(Server::builder().add_service(cri.runtime_service()).add_service(cri.image_service()))
+    let router = Server::builder().add_service(cri.runtime_service()).add_service(cri.image_service());
+    Ok(router.add_service(admin.service()))
 }
 
 fn image_config(config: &Config, db: Db) -> plimsoll_image::Config {

@@ -1,6 +1,7 @@
 //! plimsolld: the node daemon. From flags to a serving socket; what is served is wired in `build`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program: `config` prints, and a failed start is said")]
 
+mod admin;
 mod build;
 mod config;
 mod flags;
