@@ -161,7 +161,13 @@ impl Journal {
 
     /// The kept faults about `subject`, newest first.
     pub fn faults_about(&self, subject: &str) -> Vec<Fault> {
-        self.past().events.iter().rev().filter(|event| event.is_about(subject)).filter_map(|e| e.fault.clone()).collect()
+        self.past()
+            .events
+            .iter()
+            .rev()
+            .filter(|event| event.is_about(subject))
+            .filter_map(|e| e.fault.clone())
+            .collect()
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {

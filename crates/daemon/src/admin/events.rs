@@ -29,7 +29,12 @@ pub(super) fn events(parts: &Parts, request: EventsRequest) -> Stream<admin::Eve
     ReceiverStream::new(receiver)
 }
 
-async fn follow(sender: &Sender<Result<admin::Event, Status>>, request: &EventsRequest, mut live: Receiver<Event>, next: u64) {
+async fn follow(
+    sender: &Sender<Result<admin::Event, Status>>,
+    request: &EventsRequest,
+    mut live: Receiver<Event>,
+    next: u64,
+) {
     loop {
         let event = tokio::select! {
             () = sender.closed() => return,

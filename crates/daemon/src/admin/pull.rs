@@ -3,7 +3,9 @@
 use super::{BUFFER, Parts, Stream, namespace};
 use plimsoll_fault::{Fault, Result};
 use plimsoll_image::{Auth, Image, LayerProgress, LayerStage, PullRequest};
-use plimsoll_proto::admin::{self, PullProgress, Stage, pull_progress::Done, pull_progress::Resolved, pull_progress::Step};
+use plimsoll_proto::admin::{
+    self, PullProgress, Stage, pull_progress::Done, pull_progress::Resolved, pull_progress::Step,
+};
 use plimsoll_spec::reference::Reference;
 use std::collections::HashMap;
 use std::time::Duration;
