@@ -150,8 +150,10 @@ impl Journal {
             past.events.pop_front();
         }
         past.events.push_back(event.clone());
-        // Sent under the lock, so that subscribers see numbers rise. No subscriber is no failure.
-        self.live.send(event).map_or((), |_| ());
+        // Sent under the lock, so that subscribers see numbers rise.
+        if self.live.receiver_count() > 0 && self.live.send(event).is_err() {
+            tracing::trace!("the last subscriber has just left");
+        }
     }
 
     /// The kept events from number `from` on, oldest first.
