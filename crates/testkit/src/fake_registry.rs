@@ -92,20 +92,15 @@ impl FakeRegistry {
     pub fn image(&self, name: &str, tag: &str, layers: &[Tar], config: serde_json::Value) -> Pushed {
         let archives: Vec<Vec<u8>> = layers.iter().map(|tar| tar.clone().bytes()).collect();
         let diff_ids: Vec<String> = archives.iter().map(|bytes| digest(bytes)).collect();
-        let blobs: Vec<(String, usize)> = archives
-            .iter()
-            .map(|bytes| gzip(bytes))
-            .map(|packed| (self.blob(name, &packed), packed.len()))
-            .collect();
+        let blobs: Vec<(String, usize)> =
+            archives.iter().map(|bytes| gzip(bytes)).map(|packed| (self.blob(name, &packed), packed.len())).collect();
         let document = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux",
             "config": config, "rootfs": { "type": "layers", "diff_ids": diff_ids }
         })
         .to_string();
         let config = self.blob(name, document.as_bytes());
-        let layer = |(digest, size): &(String, usize)| {
-            json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size })
-        };
+        let layer = |(digest, size): &(String, usize)| json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size });
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST,
             "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": document.len() },
@@ -131,10 +126,8 @@ impl FakeRegistry {
     }
 
     fn put(&self, path: &str, kind: &str, content: &[u8]) {
-        let headers = vec![
-            ("Content-Type".to_owned(), kind.to_owned()),
-            ("Docker-Content-Digest".to_owned(), digest(content)),
-        ];
+        let headers =
+            vec![("Content-Type".to_owned(), kind.to_owned()), ("Docker-Content-Digest".to_owned(), digest(content))];
         let answer = Answer { status: 200, headers, body: content.to_vec(), cut_at: None };
         self.shelf().answers.insert(path.to_owned(), answer);
     }
@@ -159,8 +152,11 @@ pub fn busybox_layer() -> Tar {
     {
         tar = tar.hard_link(&format!("bin/{applet}"), "bin/busybox");
     }
-    tar.file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-        .file("etc/group", 0o644, "root:x:0:\nnogroup:x:65534:\n")
+    tar.file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n").file(
+        "etc/group",
+        0o644,
+        "root:x:0:\nnogroup:x:65534:\n",
+    )
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -185,7 +181,8 @@ fn answer(stream: TcpStream, shelf: &Mutex<Shelf>) -> std::io::Result<()> {
         if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+        if let Some((name, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        {
             debug_assert!(!name.is_empty());
             authorization = Some(value.trim().to_owned());
         }
@@ -216,7 +213,8 @@ fn choose(shelf: &mut Shelf, method: &str, path: &str, authorization: Option<Str
 }
 
 fn send(mut stream: TcpStream, answer: &Answer, head: bool) -> std::io::Result<()> {
-    let mut text = format!("HTTP/1.1 {} Told\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+    let mut text =
+        format!("HTTP/1.1 {} Told\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
     for (name, value) in &answer.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
