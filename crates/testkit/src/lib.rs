@@ -15,11 +15,12 @@ pub mod node;
 pub mod peers;
 pub mod registry;
 pub mod run;
+pub mod runtimes;
 pub mod scratch;
 pub mod tar;
 
 pub use bin::bin;
-pub use bundle::bundle;
+pub use bundle::{Bundle, bundle};
 pub use daemon::Daemon;
 pub use fake_registry::FakeRegistry;
 pub use node::Node;

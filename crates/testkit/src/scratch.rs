@@ -92,6 +92,14 @@ impl Scratch {
         self.children.last_mut().expect("just pushed")
     }
 
+    /// The program that [`Scratch::spawn`] started last.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn last_child(&mut self) -> &mut Child {
+        self.children.last_mut().expect("spawn was called before")
+    }
+
     /// What carries this test's names and is still there: mounts below its folder, its cgroups, its processes.
     pub fn leftovers(&self) -> Vec<String> {
         let mounts = self.mounts().into_iter().map(|m| format!("mount {m}"));
