@@ -53,7 +53,8 @@ fn flags_reach_the_container() {
     std::fs::write(folder.join("f"), "from the host\n").expect("written");
     let volume = format!("{}:/data:ro", folder.display());
     let script = "id -u; id -g; pwd; hostname; cat /data/f; touch /data/g 2>/dev/null || echo read-only";
-    let args = ["run", "--rm", "-u", "7:8", "-w", "/tmp", "--hostname", "there", "-v", &volume, image, "sh", "-c", script];
+    let args =
+        ["run", "--rm", "-u", "7:8", "-w", "/tmp", "--hostname", "there", "-v", &volume, image, "sh", "-c", script];
     assert_eq!(ok(&node, &args), "7\n8\n/tmp\nthere\nfrom the host\nread-only");
     let entrypoint = ["run", "--rm", "--entrypoint", "/bin/echo", image, "a", "b"];
     assert_eq!(ok(&node, &entrypoint), "a b");
