@@ -160,7 +160,7 @@ impl Node {
         let mut left: Vec<String> = self.scratch.leftovers();
         left.retain(|line| !line.contains("plimsolld") && !is_root_cgroup(line, &self.scratch.cgroup_prefix()));
         for pod in pods {
-            let name = format!("/run/netns/plim-{}", &pod[..12]);
+            let name = format!("/run/netns/plim-{}", &pod[..16]);
             if Path::new(&name).exists() {
                 left.push(name);
             }
