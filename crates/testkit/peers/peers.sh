@@ -1,6 +1,6 @@
 #!/bin/sh
 # Obtains the other side's real software for tests, demo and benchmarks, by ordinary package clients only.
-# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni nginx-debs (or "all")
+# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs (or "all")
 # Programs go to ${PLIMSOLL_CACHE:-~/.cache/plimsoll}/peers/<name>-<version>/, with links in peers/bin/. What is there already
 # is used as it is, so a second run needs no network. PLIMSOLL_REFRESH=1 obtains packages anew.
 set -eu
@@ -121,6 +121,7 @@ get_crun() {
 
 get_busybox() { apt_unpack busybox busybox-static bin/busybox || lack busybox "apt-get install busybox-static"; }
 get_registry() { apt_unpack docker-registry docker-registry usr/bin/docker-registry || lack docker-registry "apt-get install docker-registry"; }
+get_containerd() { apt_unpack containerd containerd usr/bin/containerd || lack containerd "apt-get install containerd"; }
 get_skopeo() {
     command -v skopeo >/dev/null || apt_install "copies test images into the registry" skopeo || lack skopeo "apt-get install skopeo"
 }
@@ -151,7 +152,7 @@ get_nginx_debs() {
 }
 
 [ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
-[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni nginx-debs
+[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd nginx-debs
 for name in "$@"; do
     case $name in
         crictl) get_crictl ;;
@@ -161,6 +162,7 @@ for name in "$@"; do
         registry | docker-registry) get_registry ;;
         skopeo) get_skopeo ;;
         cni) get_cni ;;
+        containerd) get_containerd ;;
         nginx-debs) get_nginx_debs ;;
         *) say "no peer named $name"; exit 2 ;;
     esac

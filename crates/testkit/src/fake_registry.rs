@@ -147,7 +147,7 @@ pub fn busybox_layer() -> Tar {
     let mut tar = Tar::new().dir("bin", 0o755).dir("etc", 0o755).dir("tmp", 0o1777).dir("proc", 0o755);
     tar = tar.dir("sys", 0o755).dir("dev", 0o755).dir("root", 0o700).file("bin/busybox", 0o755, program);
     for applet in "sh ls cat echo sleep ps id hostname ip wget httpd env touch mount true false kill head dd stat grep \
-                   mkdir rm printenv pwd test date tail wc seq df trap usleep"
+                   mkdir rm printenv pwd test date tail wc seq df trap usleep readlink"
         .split_whitespace()
     {
         tar = tar.hard_link(&format!("bin/{applet}"), "bin/busybox");
