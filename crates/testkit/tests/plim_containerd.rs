@@ -30,7 +30,8 @@ impl Containerd {
         let config = scratch.file("config.toml", config);
         let program = peers::need("containerd").canonicalize().expect("containerd");
         // Its shim lies beside it, and the shim looks for runc.
-        let folders = [program.parent().expect("folder"), peers::need("runc").parent().expect("folder")].map(Path::to_owned);
+        let folders =
+            [program.parent().expect("folder"), peers::need("runc").parent().expect("folder")].map(Path::to_owned);
         let usual = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&usual))).expect("PATH");
         let output = std::fs::File::create(&log).expect("log");
@@ -78,8 +79,14 @@ fn the_cri_part_works_with_containerd_and_what_it_lacks_is_said() {
     assert!(containerd.ok(&["images"]).contains(image));
     let cgroup = format!("/{}", containerd.scratch.cgroup_prefix());
     let common = ["run", "--cgroup-parent", &cgroup, "--network", "host"];
-    let output = containerd.plim(&[&common[..], &["--rm", image, "sh", "-c", "echo out; echo err >&2; exit 42"]].concat());
-    assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (42, "out\n", "err\n"), "{}", containerd.log());
+    let output =
+        containerd.plim(&[&common[..], &["--rm", image, "sh", "-c", "echo out; echo err >&2; exit 42"]].concat());
+    assert_eq!(
+        (output.code, output.stdout.as_str(), output.stderr.as_str()),
+        (42, "out\n", "err\n"),
+        "{}",
+        containerd.log()
+    );
 
     let server = ["-d", "--name", "web", image, "sh", "-c", "echo begun; sleep 1000"];
     containerd.ok(&[&common[..], &server].concat());
