@@ -4,6 +4,7 @@
 //! are real servers in it; `peers` finds the other side's software; `bundle` and `images` make what containers are made of;
 //! `leak` says what a run left behind on the machine.
 
+pub mod bench;
 pub mod bin;
 pub mod bundle;
 pub mod daemon;
