@@ -1,10 +1,11 @@
 //! The one event journal: a sequence of facts about sandboxes, containers and images. Contracts show views of it.
 
-use plimsoll_fault::Fault;
+use plimsoll_fault::{Fault, Result};
+use plimsoll_image::Db;
+use plimsoll_image::db::{Record, Table, Txn};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 /// What happened. The names are the journal's topics.
@@ -114,12 +115,20 @@ impl Event {
 
 /// Subscribers that fall behind by more than this many events are told so (`RecvError::Lagged`).
 const LIVE: usize = 1024;
-/// How many past events are kept.
+/// How many past events are kept. One has some hundred bytes.
 const KEPT: usize = 4096;
+/// All events share one numbering, whatever namespace they are about.
+const NAMESPACE: &str = "journal";
 
-pub struct Journal {
+/// Cheap to clone; all clones are one. Events are on disk, so that the next daemon knows them too.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
     live: broadcast::Sender<Event>,
     past: Mutex<Past>,
+    db: Db,
+    table: Table<Event>,
 }
 
 #[derive(Default)]
@@ -128,30 +137,58 @@ struct Past {
     last: u64,
 }
 
-impl Default for Journal {
-    fn default() -> Self {
-        Self { live: broadcast::channel(LIVE).0, past: Mutex::default() }
-    }
-}
-
 impl Journal {
+    /// Goes on after the last event on disk.
+    pub fn open(db: &Db) -> Result<Self> {
+        let table = db.table::<Event>("events");
+        let events: VecDeque<Event> = table.list(NAMESPACE)?.into_iter().map(|entry| entry.record.value).collect();
+        let last = events.back().map_or(0, |event| event.sequence);
+        let past = Mutex::new(Past { events, last });
+        Ok(Self(Arc::new(Inner { live: broadcast::channel(LIVE).0, past, db: db.clone(), table })))
+    }
+
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.live.subscribe()
+        self.0.live.subscribe()
     }
 
-    /// Enters an event: gives it the next number and the time, keeps it, tells the subscribers.
-    pub fn publish(&self, mut event: Event) {
+    /// Enters an event by itself: gives it the next number and the time, keeps it, tells the subscribers. Blocks for
+    /// about a fsync. An event that cannot be written is still told to those who listen.
+    pub fn publish(&self, event: Event) {
+        let event = self.numbered(event);
+        if let Err(fault) = self.0.db.write(|txn| self.store(txn, &event)) {
+            tracing::warn!(%fault, topic = event.topic.name(), "an event was not kept");
+        }
+        self.announce(event);
+    }
+
+    /// Gives an event its number and time.
+    pub(crate) fn numbered(&self, mut event: Event) -> Event {
         let mut past = self.past();
         past.last += 1;
         event.sequence = past.last;
-        event.at = now();
+        event.at = crate::clock::now();
+        event
+    }
+
+    /// Writes a numbered event in the transaction of the change that it tells of, and forgets the one that is too old.
+    pub(crate) fn store(&self, txn: &Txn, event: &Event) -> Result<()> {
+        txn.put(&self.0.table, NAMESPACE, &key(event.sequence), &Record::new(event.clone()))?;
+        if let Some(old) = event.sequence.checked_sub(KEPT as u64) {
+            txn.remove(&self.0.table, NAMESPACE, &key(old))?;
+        }
+        Ok(())
+    }
+
+    /// Tells of a stored event.
+    pub(crate) fn announce(&self, event: Event) {
+        let mut past = self.past();
         if past.events.len() == KEPT {
             past.events.pop_front();
         }
         past.events.push_back(event.clone());
-        // Sent under the lock, so that subscribers see numbers rise.
-        if self.live.receiver_count() > 0 && self.live.send(event).is_err() {
+        // Sent under the lock, so that subscribers see events in the order of `since`.
+        if self.0.live.receiver_count() > 0 && self.0.live.send(event).is_err() {
             tracing::trace!("the last subscriber has just left");
         }
     }
@@ -174,13 +211,13 @@ impl Journal {
 
     fn past(&self) -> MutexGuard<'_, Past> {
         // No code that can panic runs under the lock; a poisoned one still holds whole events.
-        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+/// Sorts as the number does.
+fn key(sequence: u64) -> String {
+    format!("{sequence:020}")
 }
 
 #[cfg(test)]
@@ -189,22 +226,35 @@ mod tests {
     use plimsoll_fault::Layer;
 
     #[test]
-    fn numbers_rise_and_old_events_go() {
-        let journal = Journal::default();
-        for _ in 0..KEPT + 2 {
-            journal.publish(Event::new("k8s.io", Topic::NodeRecovered));
-        }
+    fn numbers_rise_old_events_go_and_the_rest_is_on_disk() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let db = Db::open(dir.path()).expect("opens");
+        let journal = Journal::open(&db).expect("opens");
+        db.write(|txn| {
+            for _ in 0..KEPT + 2 {
+                let event = journal.numbered(Event::new("k8s.io", Topic::NodeRecovered));
+                journal.store(txn, &event)?;
+                journal.announce(event);
+            }
+            Ok(())
+        })
+        .expect("writes");
         let kept = journal.since(0);
         assert_eq!((kept.len(), kept[0].sequence), (KEPT, 3));
         assert_eq!(journal.since(KEPT as u64 + 2).len(), 1);
+        let again = Journal::open(&db).expect("opens again");
+        assert_eq!(again.since(0), kept);
+        again.publish(Event::new("k8s.io", Topic::NodeRecovered));
+        assert_eq!(again.since(KEPT as u64 + 3).len(), 1);
     }
 
     #[test]
     fn faults_are_found_by_the_event_and_by_what_is_in_the_fault() {
-        let journal = Journal::default();
+        let dir = tempfile::tempdir().expect("temp dir");
+        let journal = Journal::open(&Db::open(dir.path()).expect("opens")).expect("opens");
         let fault = Fault::new(Layer::Registry, "resolve", "401").of_image("r/a:1");
         journal.publish(Event::new("k8s.io", Topic::ImagePullFailed).image("a:1").fault(&fault));
-        assert_eq!(journal.faults_about("a:1"), [fault.clone()]);
+        assert_eq!(journal.faults_about("a:1"), std::slice::from_ref(&fault));
         assert_eq!(journal.faults_about("r/a:1"), [fault]);
         assert!(journal.faults_about("b").is_empty());
     }

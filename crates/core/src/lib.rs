@@ -2,14 +2,23 @@
 //! containerd and engine APIs, are views of this crate. It owns records, spec assembly, rollback, recovery and the event
 //! journal; it does not own images (`image`), networks (`net`) or processes (the shim).
 
+mod cgroups;
+mod clock;
 pub mod config;
 pub mod container;
 pub mod events;
 pub mod oci_spec;
 mod open;
+mod operations;
+mod paths;
 pub mod pull;
+mod recover;
+mod rollback;
 pub mod sandbox;
 pub mod shim;
+mod shims;
+pub mod state;
+mod task;
 
 pub use config::Config;
-pub use open::Core;
+pub use open::{Core, Operation, Readiness};

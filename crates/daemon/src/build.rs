@@ -15,8 +15,8 @@ use tonic::transport::server::Router;
 
 /// Opens what the root and state folders hold, recovers what ran before, and joins the services.
 pub(crate) async fn build(config: &Config, db: Db) -> Result<Router, Fault> {
-    let store = Store::open(image_config(config, db)).await?;
-    let core = Core::open(core_config(config)?)?;
+    let store = Store::open(image_config(config, db.clone())).await?;
+    let core = Core::open(core_config(config)?, &db, store.clone())?;
     core.recover().await?;
     let shown = serde_json::to_value(config)
         .map_err(|error| Fault::new(Layer::Daemon, "build", "the configuration has no JSON form").because(&error))?;

@@ -2,6 +2,10 @@
 
 #![allow(unsafe_code)]
 
+pub mod detached;
+pub mod fifo;
+pub mod host;
+pub mod hostmount;
 pub mod netns;
 pub mod seccomp;
 mod thread;

@@ -2,9 +2,12 @@
 
 mod create;
 mod exec_sync;
+mod exit;
 mod list;
 mod remove;
 mod reopen_log;
+mod resolve;
+mod rootfs;
 mod start;
 mod stats;
 mod status;
@@ -13,9 +16,12 @@ mod types;
 
 pub use create::create;
 pub use exec_sync::exec_sync;
+pub(crate) use exit::{Exits, follow, lost};
 pub use list::list;
+pub(crate) use remove::erase;
 pub use remove::remove;
 pub use reopen_log::reopen_log;
+pub(crate) use resolve::of_sandbox;
 pub use start::start;
 pub use stats::stats;
 pub use status::status;

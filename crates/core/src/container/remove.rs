@@ -1,10 +1,54 @@
 //! RemoveContainer: forgets a container and everything made for it.
 
-use crate::Core;
-
-use plimsoll_fault::{Fault, Kind, Layer, Result};
+use super::resolve::resolve;
+use crate::events::{Event, Topic};
+use crate::operations::Stage;
+use crate::state::blocking;
+use crate::{Core, paths, task};
+use plimsoll_fault::{Kind, Result};
+use std::time::Duration;
 
 /// Kills the container if it runs and removes it. An unknown container is not an error.
 pub async fn remove(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    Err(Fault::new(Layer::Daemon, "remove", "not there yet").kind(Kind::Unimplemented))
+    let Some((id, _)) = resolve(core, namespace, id)? else { return Ok(()) };
+    erase(core, namespace, &id).await
+}
+
+/// Removes a container in whatever phase it is.
+pub(crate) async fn erase(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let (owned, ns, cid) = (core.clone(), namespace.to_owned(), id.to_owned());
+    let key = format!("remove {namespace} {id}");
+    core.doing().join(&key, |stage| async move { steps(owned, ns, cid, stage).await }).await
+}
+
+async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Result<()> {
+    let Some(record) = core.containers().find(&namespace, &id) else { return Ok(()) };
+    stage.enter("stop");
+    super::stop(&core, &namespace, &id, Duration::ZERO).await?;
+    stage.enter("task");
+    if let Some(shim) = core.shims().find(&namespace, &record.sandbox) {
+        match shim.delete(&id, "").await {
+            Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => {
+                return Err(fault.in_container(&id).in_pod(&record.sandbox));
+            }
+            _ => {}
+        }
+    }
+    stage.enter("bundle");
+    let bundle = paths::bundle(&core.config().state, &namespace, &id);
+    blocking(move || task::remove_bundle(&bundle)).await?;
+    stage.enter("snapshot");
+    snapshot(&core, &namespace, &id).await?;
+    let event = Event::new(&namespace, Topic::ContainerRemoved).sandbox(&record.sandbox).container(&id);
+    core.containers().remove(&namespace, &id, Some(event)).await
+}
+
+/// Removes the container's own snapshot. One that is not there is not an error.
+pub(super) async fn snapshot(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let snapshotter = core.images().snapshotter(namespace)?;
+    let key = id.to_owned();
+    match blocking(move || snapshotter.remove(&key)).await {
+        Err(fault) if fault.class() != Kind::NotFound => Err(fault),
+        _ => Ok(()),
+    }
 }

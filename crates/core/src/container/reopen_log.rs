@@ -1,10 +1,18 @@
 //! ReopenContainerLog: after the log file was renamed.
 
+use super::resolve::known;
 use crate::Core;
-
+use crate::state::ContainerPhase;
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 
 /// Makes the shim write to a new file at the log path. The container must run.
 pub async fn reopen_log(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    Err(Fault::new(Layer::Daemon, "reopen_log", "not there yet").kind(Kind::Unimplemented))
+    let (id, record) = known(core, namespace, id)?;
+    if record.phase != ContainerPhase::Running {
+        return Err(Fault::new(Layer::Caller, "reopen-log", format!("container {id} is not running"))
+            .kind(Kind::FailedPrecondition)
+            .in_container(&id));
+    }
+    let shim = core.shims().of(namespace, &record.sandbox)?;
+    shim.reopen_log(&id).await.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox))
 }

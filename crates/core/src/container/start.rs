@@ -1,10 +1,100 @@
 //! StartContainer: the OCI create and start.
 
-use crate::Core;
-
+use super::resolve::known;
+use super::{exit, follow};
+use crate::events::{Event, Topic};
+use crate::operations::Stage;
+use crate::shim::{Stdio, TaskOptions};
+use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, blocking};
+use crate::{Core, clock, paths, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 
 /// Starts a created container.
 pub async fn start(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    Err(Fault::new(Layer::Daemon, "start", "not there yet").kind(Kind::Unimplemented))
+    let (id, _) = known(core, namespace, id)?;
+    let key = format!("start {namespace} {id}");
+    let (owned, ns) = (core.clone(), namespace.to_owned());
+    core.doing().join(&key, |stage| async move { steps(owned, ns, id, stage).await }).await
+}
+
+async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Result<()> {
+    let (id, record) = known(&core, &namespace, &id)?;
+    check(&core, &namespace, &id, &record)?;
+    stage.enter("record");
+    let starting = |record: &mut ContainerRecord| {
+        record.phase = ContainerPhase::Starting;
+        None
+    };
+    core.containers().update(&namespace, &id, starting).await?;
+    stage.enter("runtime");
+    match launch(&core, &namespace, &id, &record).await {
+        Ok(pid) => {
+            let event = Event::new(&namespace, Topic::ContainerStarted).sandbox(&record.sandbox).container(&id);
+            let running = move |record: &mut ContainerRecord| {
+                record.phase = ContainerPhase::Running;
+                record.started_at = clock::now();
+                record.pid = pid;
+                Some(event)
+            };
+            core.containers().update(&namespace, &id, running).await?;
+            follow(&core, &namespace, &id);
+            Ok(())
+        }
+        Err(fault) => {
+            let fault = fault.in_container(&id).in_pod(&record.sandbox);
+            exit::not_started(&core, &namespace, &id, &fault).await?;
+            Err(fault)
+        }
+    }
+}
+
+fn check(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
+    let refuse =
+        |what: String| Err(Fault::new(Layer::Caller, "start", what).kind(Kind::FailedPrecondition).in_container(id));
+    if record.phase != ContainerPhase::Created {
+        return refuse(format!("container {id} is {:?}, not created", record.phase).to_lowercase());
+    }
+    let sandbox = core.sandboxes().find(namespace, &record.sandbox);
+    match sandbox.map(|sandbox| sandbox.phase) {
+        Some(SandboxPhase::Ready) => Ok(()),
+        _ => refuse(format!("sandbox {} is not ready", record.sandbox)),
+    }
+}
+
+async fn launch(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<u32> {
+    let config = core.config();
+    let shim = core.shims().of(namespace, &record.sandbox)?;
+    let sandbox = core.sandboxes().find(namespace, &record.sandbox);
+    let (_, handler) = core.handler(&sandbox.map(|s| s.handler).unwrap_or_default())?;
+    let snapshotter = core.images().snapshotter(namespace)?;
+    let key = id.to_owned();
+    let rootfs = blocking(move || snapshotter.mounts(&key)).await?;
+    let options = TaskOptions {
+        root: paths::runtime_root(&config.state, namespace).to_string_lossy().into_owned(),
+        binary_name: handler.runtime.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        systemd_cgroup: config.systemd_cgroup,
+        no_pivot_root: false,
+    };
+    let new = task::NewTask {
+        id,
+        bundle: &paths::bundle(&config.state, namespace, id),
+        rootfs: &rootfs,
+        stdio: &stdio(record)?,
+        options: &options,
+    };
+    task::start(&shim, new).await
+}
+
+/// Both streams go to one CRI log.
+fn stdio(record: &ContainerRecord) -> Result<Stdio> {
+    if record.log_path.is_empty() {
+        return Ok(Stdio { terminal: record.config.tty, ..Stdio::default() });
+    }
+    if let Some(folder) = std::path::Path::new(&record.log_path).parent() {
+        std::fs::create_dir_all(folder).map_err(|e| {
+            Fault::new(Layer::Store, "start", format!("cannot make the log folder {}", folder.display())).because(&e)
+        })?;
+    }
+    let log = format!("cri-log://{}", record.log_path);
+    Ok(Stdio { stdin: String::new(), stdout: log.clone(), stderr: log, terminal: record.config.tty })
 }

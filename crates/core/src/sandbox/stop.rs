@@ -1,10 +1,57 @@
 //! StopPodSandbox: containers, then the network, then the shim.
 
-use crate::Core;
-
-use plimsoll_fault::{Fault, Kind, Layer, Result};
+use super::resolve;
+use crate::events::{Event, Topic};
+use crate::operations::Stage;
+use crate::state::{SandboxPhase, SandboxRecord};
+use crate::{Core, container};
+use plimsoll_fault::{Kind, Result};
+use plimsoll_net::netns;
+use std::time::Duration;
 
 /// Stops a sandbox and its containers. Unknown or stopped sandboxes are not an error.
 pub async fn stop(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    Err(Fault::new(Layer::Daemon, "stop", "not there yet").kind(Kind::Unimplemented))
+    let Some((id, _)) = resolve(core, namespace, id)? else { return Ok(()) };
+    halt(core, namespace, &id).await
+}
+
+/// Joins a stop that is under way. Whatever was done before a failure need not be done again.
+pub(super) async fn halt(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let (owned, ns, sid) = (core.clone(), namespace.to_owned(), id.to_owned());
+    let key = format!("stop-sandbox {namespace} {id}");
+    core.doing().join(&key, |stage| async move { steps(owned, ns, sid, stage).await }).await
+}
+
+async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Result<()> {
+    let Some(record) = core.sandboxes().find(&namespace, &id) else { return Ok(()) };
+    stage.enter("containers");
+    for (container, _) in container::of_sandbox(&core, &namespace, &id) {
+        container::stop(&core, &namespace, &container, Duration::ZERO).await?;
+    }
+    stage.enter("network");
+    core.network().teardown(&id).await.map_err(|fault| fault.in_pod(&id))?;
+    if let Some(path) = record.netns.clone() {
+        netns::remove(path).await.map_err(|fault| fault.in_pod(&id))?;
+    }
+    stage.enter("record");
+    let (ns, sid) = (namespace.clone(), id.clone());
+    let mark = move |record: &mut SandboxRecord| {
+        let was = std::mem::replace(&mut record.phase, SandboxPhase::NotReady);
+        (was == SandboxPhase::Ready).then(|| Event::new(&ns, Topic::SandboxStopped).sandbox(&sid))
+    };
+    core.sandboxes().update(&namespace, &id, mark).await?;
+    stage.enter("shim");
+    shutdown(&core, &namespace, &id).await
+}
+
+/// Ends the shim, which unpins the pod's namespaces. A shim that is gone has ended.
+async fn shutdown(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let Some(shim) = core.shims().find(namespace, id) else { return Ok(()) };
+    match shim.shutdown_sandbox(id).await {
+        Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => Err(fault.in_pod(id)),
+        _ => {
+            core.shims().forget(namespace, id);
+            Ok(())
+        }
+    }
 }

@@ -1,0 +1,175 @@
+//! The end of a container: waiting for it, recording it once, telling those who wait.
+
+use crate::Core;
+use crate::events::{Event, Topic};
+use crate::shim::{Exit, ExitRecord, Shim};
+use crate::state::{ContainerPhase, ContainerRecord};
+use crate::{cgroups, clock};
+use plimsoll_fault::{Fault, Kind, Layer, Result};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+type Key = (String, String);
+
+/// Exit code of a container that never ran, as the kubelet knows it from other runtimes.
+const NOT_STARTED: i32 = 128;
+/// Exit code of a container whose end nobody saw.
+const NOT_KNOWN: i32 = 255;
+
+/// The containers that are followed; each ends with `true`.
+#[derive(Default)]
+pub(crate) struct Exits(Mutex<HashMap<Key, watch::Receiver<bool>>>);
+
+impl Exits {
+    /// Waits for the recorded end of a container; at once if it is not followed.
+    pub(crate) async fn ended(&self, namespace: &str, id: &str) {
+        let receiver = self.table().get(&(namespace.to_owned(), id.to_owned())).cloned();
+        if let Some(mut receiver) = receiver
+            && receiver.wait_for(|ended| *ended).await.is_err()
+        {
+            tracing::debug!(container = id, "the follower of a container has ended");
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<bool>>> {
+        // The table is whole after each statement, so a panic elsewhere leaves it usable.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Follows a running container until its end is recorded.
+pub(crate) fn follow(core: &Core, namespace: &str, id: &str) {
+    let (sender, receiver) = watch::channel(false);
+    let key = (namespace.to_owned(), id.to_owned());
+    core.exits().table().insert(key.clone(), receiver);
+    let core = core.clone();
+    tokio::spawn(async move {
+        let (namespace, id) = &key;
+        if let Err(fault) = until_exit(&core, namespace, id).await {
+            tracing::error!(container = id, %fault, "the end of a container was not recorded");
+        }
+        core.exits().table().remove(&key);
+        sender.send_replace(true);
+    });
+}
+
+async fn until_exit(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let Some(record) = core.containers().find(namespace, id) else { return Ok(()) };
+    let Ok(shim) = core.shims().of(namespace, &record.sandbox) else {
+        return lost(core, namespace, id).await;
+    };
+    match shim.wait(id, "").await {
+        Ok(exit) => {
+            let told = details(&shim, id, exit).await;
+            record_exit(core, namespace, id, &told).await?;
+            forget_task(&shim, id).await;
+            Ok(())
+        }
+        Err(fault) => {
+            tracing::warn!(container = id, %fault, "waiting for a container ended without its exit");
+            lost(core, namespace, id).await
+        }
+    }
+}
+
+/// Reason and OOM verdict, which only our shim tells; others leave it to the code.
+async fn details(shim: &Shim, id: &str, exit: Exit) -> ExitRecord {
+    match shim.exit(id, "").await {
+        Ok(Some(record)) => record,
+        Ok(None) | Err(_) => ExitRecord {
+            code: exit.code,
+            at: exit.at,
+            started_at: None,
+            oom_killed: false,
+            reason: if exit.code == 0 { "Completed".into() } else { "Error".into() },
+        },
+    }
+}
+
+/// Records an exit, once. One durable write, after which the shim may forget it.
+async fn record_exit(core: &Core, namespace: &str, id: &str, exit: &ExitRecord) -> Result<()> {
+    let (ns, cid, exit, unified) = (namespace.to_owned(), id.to_owned(), exit.clone(), core.host().cgroup_unified);
+    let change = move |record: &mut ContainerRecord| {
+        if !record.alive() {
+            return None;
+        }
+        record.phase = ContainerPhase::Exited;
+        record.exit_code = i32::try_from(exit.code).unwrap_or(NOT_KNOWN);
+        record.finished_at = exit.at.map_or_else(clock::now, clock::nanos);
+        record.pid = 0;
+        record.reason = exit.reason.clone();
+        if record.started_at == 0 {
+            record.started_at = exit.started_at.map_or(record.finished_at, clock::nanos);
+        }
+        let event = Event::new(&ns, Topic::ContainerExited).sandbox(&record.sandbox).container(&cid);
+        if !exit.oom_killed {
+            return Some(event);
+        }
+        record.reason = "OOMKilled".into();
+        let fault = oom(&cid, record, unified);
+        record.message = fault.to_string();
+        record.fault = Some(fault.clone());
+        Some(Event { topic: Topic::ContainerOom, ..event.fault(&fault) })
+    };
+    core.containers().update(namespace, id, change).await.map(|_record| ())
+}
+
+/// Row four of the failures: the kernel acted, on whose limit.
+fn oom(id: &str, record: &ContainerRecord, unified: bool) -> Fault {
+    let limit = cgroups::usage(&record.cgroup, unified).memory_limit;
+    let asked = u64::try_from(record.config.resources.memory_limit).ok().filter(|limit| *limit > 0);
+    let what = match limit.or(asked) {
+        Some(bytes) => format!("OOM killed: the container reached its memory limit of {bytes} bytes"),
+        None => "OOM killed: a memory limit above the container was reached".to_owned(),
+    };
+    let fault = Fault::new(Layer::Kernel, "run", what).kind(Kind::ResourceExhausted);
+    fault.in_container(id).in_pod(&record.sandbox).detail(|d| d.path = Some(record.cgroup.clone()))
+}
+
+async fn forget_task(shim: &Shim, id: &str) {
+    match shim.delete(id, "").await {
+        Err(fault) if fault.class() != Kind::NotFound => {
+            tracing::warn!(container = id, %fault, "an ended task could not be deleted");
+        }
+        _ => {}
+    }
+}
+
+/// Records that nobody knows how a container ended: never an invented code.
+pub(crate) async fn lost(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let (ns, cid) = (namespace.to_owned(), id.to_owned());
+    let change = move |record: &mut ContainerRecord| {
+        if !record.alive() {
+            return None;
+        }
+        let fault = Fault::new(Layer::Shim, "wait", "the shim is gone and left no exit code")
+            .kind(Kind::Unavailable)
+            .in_container(&cid)
+            .in_pod(&record.sandbox);
+        record.phase = ContainerPhase::Unknown;
+        record.exit_code = NOT_KNOWN;
+        record.finished_at = clock::now();
+        record.pid = 0;
+        record.reason = "Unknown".into();
+        record.message = fault.to_string();
+        record.fault = Some(fault.clone());
+        Some(Event::new(&ns, Topic::ContainerFailed).sandbox(&record.sandbox).container(&cid).fault(&fault))
+    };
+    core.containers().update(namespace, id, change).await.map(|_record| ())
+}
+
+/// Records a container that never ran: RunContainerError in the kubelet's words.
+pub(super) async fn not_started(core: &Core, namespace: &str, id: &str, fault: &Fault) -> Result<()> {
+    let (ns, cid, fault) = (namespace.to_owned(), id.to_owned(), fault.clone());
+    let change = move |record: &mut ContainerRecord| {
+        record.phase = ContainerPhase::Exited;
+        record.exit_code = NOT_STARTED;
+        record.finished_at = clock::now();
+        record.reason = "StartError".into();
+        record.message = fault.to_string();
+        record.fault = Some(fault.clone());
+        Some(Event::new(&ns, Topic::ContainerFailed).sandbox(&record.sandbox).container(&cid).fault(&fault))
+    };
+    core.containers().update(namespace, id, change).await.map(|_record| ())
+}

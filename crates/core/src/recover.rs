@@ -1,0 +1,182 @@
+//! At the start of the daemon: replay the store, ask every shim, compare with mounts, namespaces and cgroups. What
+//! disagrees is repaired or reported, never ignored; one object's trouble does not keep the others from recovery.
+
+use crate::events::{Event, Topic};
+use crate::shim::Shim;
+use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, SandboxRecord, blocking};
+use crate::{Core, container, sandbox, task};
+use plimsoll_fault::{Fault, Kind, Layer, Result};
+use plimsoll_net::netns;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub(crate) async fn recover(core: &Core) -> Result<()> {
+    for (namespace, id, record) in core.sandboxes().all() {
+        if let Err(fault) = one_sandbox(core, &namespace, &id, &record).await {
+            tracing::error!(sandbox = id, %fault, "a sandbox was not recovered");
+        }
+    }
+    for (namespace, id, record) in core.containers().all() {
+        if let Err(fault) = one_container(core, &namespace, &id, &record).await {
+            tracing::error!(container = id, %fault, "a container was not recovered");
+        }
+    }
+    orphans(core).await;
+    core.journal().publish(Event::new("node", Topic::NodeRecovered));
+    Ok(())
+}
+
+async fn one_sandbox(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Result<()> {
+    match record.phase {
+        SandboxPhase::Making => {
+            tracing::info!(sandbox = id, "undoing a sandbox that was being made");
+            connect(core, namespace, id, record).await;
+            sandbox::erase(core, namespace, id).await
+        }
+        SandboxPhase::NotReady => {
+            connect(core, namespace, id, record).await;
+            Ok(())
+        }
+        SandboxPhase::Ready => {
+            let Some(shim) = connect(core, namespace, id, record).await else {
+                return not_ready(core, namespace, id, record).await;
+            };
+            sandbox::watch(core, namespace, id, shim);
+            Ok(())
+        }
+    }
+}
+
+/// The shim of an earlier daemon, if it lives.
+async fn connect(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Option<Shim> {
+    if record.boot != core.boot() {
+        return None;
+    }
+    let shim = Shim::connect(record.shim_address.as_deref()?).await.ok()?;
+    core.shims().keep(namespace, id, shim.clone());
+    Some(shim)
+}
+
+async fn not_ready(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Result<()> {
+    let what = match record.boot == core.boot() {
+        true => "the pod's shim died while no daemon ran",
+        false => "the node was booted anew",
+    };
+    let fault = Fault::new(Layer::Shim, "recover", what).kind(Kind::Unavailable).in_pod(id);
+    let (ns, sid) = (namespace.to_owned(), id.to_owned());
+    let change = move |record: &mut SandboxRecord| {
+        record.phase = SandboxPhase::NotReady;
+        record.fault = Some(fault.clone());
+        Some(Event::new(&ns, Topic::SandboxFailed).sandbox(&sid).fault(&fault))
+    };
+    core.sandboxes().update(namespace, id, change).await.map(|_record| ())
+}
+
+async fn one_container(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
+    match record.phase {
+        ContainerPhase::Making => {
+            tracing::info!(container = id, "undoing a container that was being made");
+            container::erase(core, namespace, id).await
+        }
+        ContainerPhase::Starting => restart(core, namespace, id, record).await,
+        ContainerPhase::Running => {
+            match core.shims().find(namespace, &record.sandbox) {
+                // `follow` asks the shim, which answers at once if the container has ended meanwhile.
+                Some(_) => container::follow(core, namespace, id),
+                None => container::lost(core, namespace, id).await?,
+            }
+            Ok(())
+        }
+        ContainerPhase::Exited => {
+            // The daemon died between recording the exit and having the task deleted.
+            if let Some(shim) = core.shims().find(namespace, &record.sandbox) {
+                match shim.delete(id, "").await {
+                    Err(fault) if fault.class() != Kind::NotFound => return Err(fault),
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+        ContainerPhase::Created | ContainerPhase::Unknown => Ok(()),
+    }
+}
+
+/// A start was under way: the shim says how far it went.
+async fn restart(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
+    use crate::shim::ProcessStatus::{Created, Paused, Pausing, Running, Stopped, Unknown};
+    let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
+        return container::lost(core, namespace, id).await;
+    };
+    let back = |record: &mut ContainerRecord| {
+        record.phase = ContainerPhase::Created;
+        None
+    };
+    match shim.state(id, "").await {
+        Ok(state) => match state.status {
+            Running | Paused | Pausing | Stopped => {
+                let change = move |record: &mut ContainerRecord| {
+                    record.phase = ContainerPhase::Running;
+                    record.pid = state.pid;
+                    record.started_at = crate::clock::now();
+                    None
+                };
+                core.containers().update(namespace, id, change).await?;
+                container::follow(core, namespace, id);
+                Ok(())
+            }
+            // Made but not started: taken back, so that the retried start finds a created container.
+            Created | Unknown => {
+                shim.delete(id, "").await?;
+                core.containers().update(namespace, id, back).await.map(|_record| ())
+            }
+        },
+        Err(fault) if fault.class() == Kind::NotFound => {
+            core.containers().update(namespace, id, back).await.map(|_record| ())
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What an earlier daemon made and no record owns: attachments, folders with their mounts.
+async fn orphans(core: &Core) {
+    if let Err(fault) = networks(core).await {
+        tracing::error!(%fault, "networks of unknown sandboxes were not given back");
+    }
+    let state = core.config().state.clone();
+    let sandboxes: BTreeSet<PathBuf> =
+        core.sandboxes().all().into_iter().map(|(ns, id, _)| Path::new(&ns).join(id)).collect();
+    let containers: BTreeSet<PathBuf> =
+        core.containers().all().into_iter().map(|(ns, id, _)| Path::new(&ns).join(id)).collect();
+    let swept = blocking(move || {
+        sweep(&state.join("tasks"), &containers, &task::remove_bundle);
+        sweep(&state.join("sandboxes"), &sandboxes, &sandbox::remove_files);
+        Ok(())
+    });
+    if let Err(fault) = swept.await {
+        tracing::error!(%fault, "folders of unknown owners were not removed");
+    }
+}
+
+async fn networks(core: &Core) -> Result<()> {
+    let known: BTreeSet<String> = core.sandboxes().all().into_iter().map(|(_, id, _)| id).collect();
+    for id in core.network().attached()?.into_iter().filter(|id| !known.contains(id)) {
+        tracing::info!(sandbox = id, "giving back the network of an unknown sandbox");
+        core.network().teardown(&id).await?;
+        netns::remove(netns::path(&id)).await?;
+    }
+    Ok(())
+}
+
+/// Removes `<top>/<namespace>/<id>` that no record owns.
+fn sweep(top: &Path, known: &BTreeSet<PathBuf>, remove: &dyn Fn(&Path) -> Result<()>) {
+    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    for folder in folders(top).flat_map(|namespace| folders(&namespace)) {
+        if folder.strip_prefix(top).is_ok_and(|own| known.contains(own)) {
+            continue;
+        }
+        match remove(&folder) {
+            Ok(()) => tracing::info!(folder = %folder.display(), "removed a folder that no record owns"),
+            Err(fault) => tracing::error!(%fault, "a folder that no record owns was not removed"),
+        }
+    }
+}

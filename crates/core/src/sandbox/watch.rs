@@ -1,0 +1,30 @@
+//! Notices when a pod's shim goes away unasked.
+
+use crate::Core;
+use crate::events::{Event, Topic};
+use crate::shim::Shim;
+use crate::state::SandboxPhase;
+use plimsoll_fault::{Fault, Kind, Layer};
+
+/// Follows the connection of a ready sandbox's shim. When it ends and nobody stopped the sandbox, the sandbox is no
+/// longer ready, and the fault says why.
+pub(crate) fn watch(core: &Core, namespace: &str, id: &str, shim: Shim) {
+    let (core, namespace, id) = (core.clone(), namespace.to_owned(), id.to_owned());
+    tokio::spawn(async move {
+        shim.closed().await;
+        core.shims().forget(&namespace, &id);
+        let fault = Fault::new(Layer::Shim, "watch", "the pod's shim has died").kind(Kind::Unavailable).in_pod(&id);
+        let (ns, sid, why) = (namespace.clone(), id.clone(), fault.clone());
+        let noticed = core.sandboxes().update(&namespace, &id, move |record| {
+            if record.phase != SandboxPhase::Ready {
+                return None;
+            }
+            record.phase = SandboxPhase::NotReady;
+            record.fault = Some(why.clone());
+            Some(Event::new(&ns, Topic::SandboxFailed).sandbox(&sid).fault(&why))
+        });
+        if let Err(fault) = noticed.await {
+            tracing::error!(sandbox = id, %fault, "the death of a shim was not recorded");
+        }
+    });
+}
