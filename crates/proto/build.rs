@@ -24,6 +24,7 @@ const CONTRACTS: &[Contract] = &[
             "containerd/task/v2.proto",
             "containerd/task/v3.proto",
             "containerd/types/descriptor.proto",
+            "containerd/types/introspection.proto",
             "containerd/types/runc_options.proto",
             "plimsoll/shim/v1.proto",
         ],

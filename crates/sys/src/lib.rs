@@ -4,10 +4,13 @@
 
 pub mod detached;
 pub mod fifo;
+pub mod fork;
 pub mod host;
 pub mod hostmount;
 pub mod netns;
 pub mod seccomp;
+pub mod signalfd;
 mod thread;
+pub mod unshare;
 
 pub use thread::SingleThread;

@@ -1,0 +1,52 @@
+//! `delete`: after a shim has died without being asked to. Removes the container with the working directory (or `-bundle`)
+//! as its bundle, and prints how it ended as a `DeleteResponse`.
+
+use crate::args::Args;
+use crate::durable::{self, EXIT_FILE, ExitFile, TASK_FILE, TaskFile};
+use crate::task::{rootfs, timestamp};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_proto::shim::task::DeleteResponse;
+use plimsoll_runtime::Root;
+use prost::Message;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What containerd's callers expect where the code is not known: the container was killed.
+const KILLED: u32 = 128 + 9;
+
+pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+    let bundle = match &args.bundle {
+        Some(bundle) => bundle.clone(),
+        None => std::env::current_dir().map_err(|e| fault("cannot tell the bundle").because(&e))?,
+    };
+    let kept: Option<TaskFile> = read(&bundle.join(TASK_FILE))?;
+    let exit: Option<ExitFile> = read(&bundle.join(EXIT_FILE))?;
+    let root =
+        kept.as_ref().map_or_else(|| Path::new("/run/plimrun").join(&args.namespace), |k| k.runtime_root.clone());
+    remove(root, &args.id)?;
+    rootfs::unmount(&bundle.join("rootfs"))?;
+    let answer = DeleteResponse {
+        pid: kept.map_or(0, |kept| kept.pid),
+        exit_status: exit.as_ref().map_or(KILLED, |exit| exit.exit_code),
+        exited_at: Some(timestamp(exit.as_ref().map_or_else(SystemTime::now, ExitFile::at))),
+    };
+    let mut out = std::io::stdout();
+    out.write_all(&answer.encode_to_vec()).map_err(|e| fault("cannot write the answer").because(&e))
+}
+
+/// A container that the runtime does not know is deleted already.
+fn remove(root: PathBuf, id: &str) -> Result<(), Fault> {
+    match plimsoll_runtime::delete(&Root::open(root)?, id, true) {
+        Err(fault) if fault.class() == Kind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn read<T: for<'de> serde::Deserialize<'de>>(path: &Path) -> Result<Option<T>, Fault> {
+    durable::read(path).map_err(|e| fault(&format!("cannot read {}", path.display())).because(&e))
+}
+
+fn fault(what: &str) -> Fault {
+    Fault::new(Layer::Shim, "delete", what)
+}

@@ -1,0 +1,47 @@
+//! `serve` (internal): the shim itself. Standard input is the listening socket.
+
+use crate::args::Args;
+use crate::log::Log;
+use crate::server::{Server, Settings};
+use plimsoll_fault::{Fault, Layer};
+use plimsoll_sys::SingleThread;
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+/// Where containerd takes events over ttrpc.
+const EVENTS_ADDRESS: &str = "TTRPC_ADDRESS";
+
+pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+    let token = SingleThread::prove().map_err(|e| fault("the shim must have one thread").because(&e))?;
+    let listener = std::io::stdin().as_fd().try_clone_to_owned();
+    let listener = listener.map_err(|e| fault("cannot take the listening socket").because(&e))?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    null.and_then(|null| rustix::stdio::dup2_stdin(&null)).map_err(|e| fault("cannot open /dev/null").because(&e))?;
+    if let Err(errno) = rustix::process::setsid()
+        && errno != rustix::io::Errno::PERM
+    {
+        return Err(fault("cannot leave the session").because(&errno));
+    }
+    // A pid here means "set": every orphan of the pod becomes a child of the shim.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|e| fault("cannot become the subreaper").because(&e))?;
+    let log = Log::open();
+    let events = std::env::var_os(EVENTS_ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from);
+    let settings = Settings { namespace: args.namespace.clone(), events };
+    let mut server =
+        Server::new(token, settings, listener, log).map_err(|e| fault("cannot set up the server").because(&e))?;
+    let outcome = server.run();
+    if let Err(error) = std::fs::remove_file(&args.socket) {
+        server.log.warn(&fault("cannot remove the socket").because(&error));
+    }
+    outcome.map_err(|e| {
+        let fault = fault("the server stopped").because(&e);
+        server.log.warn(&fault);
+        fault
+    })
+}
+
+fn fault(what: &str) -> Fault {
+    Fault::new(Layer::Shim, "serve", what)
+}

@@ -1,0 +1,93 @@
+//! `start`: finds the pod's shim or starts one, and prints where it listens.
+
+use crate::args::Args;
+use crate::durable::read_bounded;
+use crate::server::{bind, reachable, socket_path};
+use plimsoll_fault::{Fault, Layer};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Longest config.json of which the annotations are read.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// Containers with equal values share a shim, in order of precedence.
+const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+/// The daemon tells by this variable which answers it reads; before containerd 1.7 there is none.
+const MAX_VERSION: &str = "MAX_SHIM_VERSION";
+
+#[derive(Deserialize)]
+struct Annotated {
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Serialize)]
+struct Bootstrap<'a> {
+    version: u32,
+    address: &'a str,
+    protocol: &'a str,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+    let group = group(Path::new("config.json"))?.unwrap_or_else(|| args.id.clone());
+    let socket = socket_path(&args.socket_dir, &args.address, &args.namespace, &group);
+    if !reachable(&socket) {
+        launch(args, &socket)?;
+    }
+    print(&format!("unix://{}", socket.display()))
+}
+
+/// The group that the bundle's annotations name. A pod's shim may be started where no config is yet.
+fn group(config: &Path) -> Result<Option<String>, Fault> {
+    let text = match read_bounded(config, CONFIG_LIMIT) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fault("cannot read config.json").because(&error)),
+    };
+    let config: Annotated =
+        serde_json::from_slice(&text).map_err(|e| Fault::invalid("start", "config.json cannot be read").because(&e))?;
+    let mut annotations = config.annotations.unwrap_or_default();
+    Ok(GROUPS.iter().find_map(|name| annotations.remove(*name)).filter(|group| !group.is_empty()))
+}
+
+/// Starts the server with the socket that already listens as its standard input: who connects before it is up, waits.
+fn launch(args: &Args, socket: &Path) -> Result<(), Fault> {
+    let listener = bind(socket)?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("containerd-shim-plimsoll-v1");
+    command.arg("-namespace").arg(&args.namespace).arg("-id").arg(&args.id).arg("-address").arg(&args.address);
+    command.arg("-socket").arg(socket).arg("serve");
+    command.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null());
+    // A group of its own at once, so that whoever kills the group of `start` spares the server.
+    command.process_group(0);
+    match command.spawn() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let first = fault("cannot start the shim's server").because(&error);
+            Err(match std::fs::remove_file(socket) {
+                Ok(()) => first,
+                Err(second) => first.why(format!("cannot remove {}: {second}", socket.display())),
+            })
+        }
+    }
+}
+
+fn print(address: &str) -> Result<(), Fault> {
+    let most = std::env::var(MAX_VERSION).ok().and_then(|text| text.parse::<u32>().ok());
+    let text = match most {
+        // The first form of the contract: nothing but the address, Task v2.
+        None | Some(0..=2) => address.to_owned(),
+        Some(_) => serde_json::to_string(&Bootstrap { version: 3, address, protocol: "ttrpc" })
+            .map_err(|e| fault("cannot write the answer").because(&e))?,
+    };
+    std::io::stdout().write_all(text.as_bytes()).map_err(|e| fault("cannot write the answer").because(&e))
+}
+
+fn fault(what: &str) -> Fault {
+    Fault::new(Layer::Shim, "start", what)
+}

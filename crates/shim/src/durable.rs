@@ -1,0 +1,84 @@
+//! Two small files in the bundle that outlive the shim: what its `delete` needs to clean up, and how the container ended.
+
+use crate::io::{rfc3339_nanos, since_epoch};
+use crate::task::{ExitRecord, Process, Task};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) const TASK_FILE: &str = "plimsoll-task.json";
+pub(crate) const EXIT_FILE: &str = "plimsoll-exit.json";
+
+/// Longest of these files that is read back.
+const LIMIT: u64 = 64 * 1024;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TaskFile {
+    pub(crate) runtime_root: PathBuf,
+    pub(crate) pid: u32,
+    /// The shim mounted the rootfs.
+    pub(crate) mounted: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ExitFile {
+    pub(crate) pid: u32,
+    pub(crate) exit_code: u32,
+    /// For people.
+    pub(crate) exited_at: String,
+    pub(crate) exited_at_nanos: u128,
+    pub(crate) oom_killed: bool,
+    pub(crate) reason: String,
+}
+
+impl ExitFile {
+    pub(crate) fn at(&self) -> SystemTime {
+        let nanos = u64::try_from(self.exited_at_nanos).unwrap_or(u64::MAX);
+        UNIX_EPOCH + Duration::from_nanos(nanos)
+    }
+}
+
+pub(crate) fn write_task(task: &Task) -> io::Result<()> {
+    let record = TaskFile { runtime_root: task.root.clone(), pid: task.init.pid_number(), mounted: task.mounted };
+    replace(&task.bundle.join(TASK_FILE), &record)
+}
+
+pub(crate) fn write_exit(bundle: &Path, process: &Process, exit: &ExitRecord) -> io::Result<()> {
+    let at = since_epoch(exit.at);
+    let record = ExitFile {
+        pid: process.pid_number(),
+        exit_code: exit.code,
+        exited_at: rfc3339_nanos(at),
+        exited_at_nanos: at.as_nanos(),
+        oom_killed: exit.oom_killed,
+        reason: exit.reason().to_owned(),
+    };
+    replace(&bundle.join(EXIT_FILE), &record)
+}
+
+/// `None` when the file is not there.
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
+    match read_bounded(path, LIMIT) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {limit} bytes")));
+    }
+    Ok(text)
+}
+
+/// Whole or not at all; the bundle is on a tmpfs or as volatile as the container is, so nothing is synced.
+fn replace<T: Serialize>(path: &Path, record: &T) -> io::Result<()> {
+    let begun = path.with_extension("json.new");
+    fs::write(&begun, serde_json::to_vec(record)?)?;
+    fs::rename(&begun, path)
+}

@@ -1,0 +1,202 @@
+//! The CRI log file: `<RFC 3339 nanoseconds> <stdout|stderr> <F|P> <line>`. Both streams of a container share one writer,
+//! so that no line is torn; a line is held until it is whole or 16 KiB long. What the disk does not take is kept, and the
+//! stream that brought it is not read on, until the disk takes it.
+
+use super::timestamp::{rfc3339_nanos, since_epoch};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Longest content of one log line; longer lines are split with tag P (the limit of kubelet's log readers).
+const LINE_LIMIT: usize = 16 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Stdout,
+    Stderr,
+}
+
+impl Source {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Stdout => b" stdout ",
+            Self::Stderr => b" stderr ",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CriLog {
+    path: PathBuf,
+    file: File,
+    /// The begun line of each stream, below [`LINE_LIMIT`].
+    begun: [Vec<u8>; 2],
+    /// Formatted lines that the file has not taken yet.
+    backlog: Vec<u8>,
+}
+
+impl CriLog {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = open_append(path)?;
+        Ok(Self { path: path.to_owned(), file, begun: [Vec::new(), Vec::new()], backlog: Vec::new() })
+    }
+
+    /// Takes all of `bytes` and writes every line that they complete. After an error the lines are kept: call
+    /// [`CriLog::flush`] before the next `append`.
+    pub(crate) fn append(&mut self, source: Source, bytes: &[u8]) -> io::Result<()> {
+        let stamp = rfc3339_nanos(since_epoch(SystemTime::now()));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = LINE_LIMIT - self.begun[source as usize].len();
+            let window = &rest[..rest.len().min(room)];
+            if let Some(end) = window.iter().position(|&byte| byte == b'\n') {
+                self.line(&stamp, source, b'F', &window[..end]);
+                rest = &rest[end + 1..];
+            } else if window.len() < room {
+                self.begun[source as usize].extend_from_slice(window);
+                rest = &[];
+            } else if rest.get(room) == Some(&b'\n') {
+                // Exactly as long as the limit: whole all the same.
+                self.line(&stamp, source, b'F', window);
+                rest = &rest[room + 1..];
+            } else {
+                self.line(&stamp, source, b'P', window);
+                rest = &rest[room..];
+            }
+        }
+        self.flush()
+    }
+
+    /// Ends a stream: a line without its newline is written as a partial one.
+    pub(crate) fn finish(&mut self, source: Source) -> io::Result<()> {
+        if !self.begun[source as usize].is_empty() {
+            let stamp = rfc3339_nanos(since_epoch(SystemTime::now()));
+            self.line(&stamp, source, b'P', &[]);
+            self.begun[source as usize].shrink_to_fit();
+        }
+        self.flush()
+    }
+
+    /// Writes what the file has not taken yet.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let outcome = loop {
+            if written == self.backlog.len() {
+                break Ok(());
+            }
+            match self.file.write(&self.backlog[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.backlog.drain(..written);
+        // One long burst should not stay in memory for the life of the container.
+        self.backlog.shrink_to(LINE_LIMIT);
+        outcome
+    }
+
+    /// Opens the file again by its name, between two lines. On an error the old file stays in use and nothing is lost.
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file = open_append(&self.path)?;
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The begun line of `source` and `tail` become one line of the log.
+    fn line(&mut self, stamp: &str, source: Source, tag: u8, tail: &[u8]) {
+        let begun = &mut self.begun[source as usize];
+        self.backlog.reserve(stamp.len() + 11 + begun.len() + tail.len());
+        self.backlog.extend_from_slice(stamp.as_bytes());
+        self.backlog.extend_from_slice(source.name());
+        self.backlog.extend_from_slice(&[tag, b' ']);
+        self.backlog.append(begun);
+        self.backlog.extend_from_slice(tail);
+        self.backlog.push(b'\n');
+    }
+}
+
+/// 0640 as kubelet's own log files; O_APPEND so that a rotated file is never written at a stale offset.
+pub(super) fn open_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("plimsoll-cri-log-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("mkdir");
+        folder.join("0.log")
+    }
+
+    /// (stream, tag, content) of each line.
+    fn lines(path: &Path) -> Vec<(String, String, String)> {
+        let text = std::fs::read_to_string(path).expect("log");
+        let part = |line: &str| {
+            let mut words = line.splitn(4, ' ').map(str::to_owned);
+            let stamp = words.next().expect("stamp");
+            assert!(stamp.len() == 30 && stamp.ends_with('Z'), "{stamp}");
+            (words.next().expect("stream"), words.next().expect("tag"), words.next().expect("content"))
+        };
+        let parsed = text.lines().map(part).collect();
+        std::fs::remove_dir_all(path.parent().expect("folder")).expect("clean");
+        parsed
+    }
+
+    #[test]
+    fn streams_interleave_by_line_and_never_within_one() {
+        let path = scratch("interleave");
+        let mut log = CriLog::open(&path).expect("open");
+        log.append(Source::Stdout, b"o1\no2 begun").expect("write");
+        log.append(Source::Stderr, b"e1\n").expect("write");
+        log.append(Source::Stdout, b" and done\n\n").expect("write");
+        log.append(Source::Stderr, b"no newline").expect("write");
+        log.finish(Source::Stderr).expect("write");
+        let seen = lines(&path);
+        let expected = [
+            ("stdout", "F", "o1"),
+            ("stderr", "F", "e1"),
+            ("stdout", "F", "o2 begun and done"),
+            ("stdout", "F", ""),
+            ("stderr", "P", "no newline"),
+        ];
+        assert_eq!(seen.len(), expected.len());
+        for (line, (stream, tag, content)) in seen.iter().zip(expected) {
+            assert_eq!((line.0.as_str(), line.1.as_str(), line.2.as_str()), (stream, tag, content));
+        }
+    }
+
+    #[test]
+    fn lines_over_the_limit_are_split_and_none_at_the_limit_is() {
+        let path = scratch("split");
+        let mut log = CriLog::open(&path).expect("open");
+        let long = [vec![b'a'; LINE_LIMIT * 2 + 1], vec![b'\n'], vec![b'b'; LINE_LIMIT], vec![b'\n']].concat();
+        for part in long.chunks(1000) {
+            log.append(Source::Stdout, part).expect("write");
+        }
+        let seen: Vec<(String, usize)> = lines(&path).into_iter().map(|(_, tag, text)| (tag, text.len())).collect();
+        let whole = |tag: &str, length| (tag.to_owned(), length);
+        assert_eq!(seen, [whole("P", LINE_LIMIT), whole("P", LINE_LIMIT), whole("F", 1), whole("F", LINE_LIMIT)]);
+    }
+
+    #[test]
+    fn reopening_follows_the_name_and_keeps_the_begun_line() {
+        let path = scratch("reopen");
+        let mut log = CriLog::open(&path).expect("open");
+        log.append(Source::Stdout, b"one\ntw").expect("write");
+        let old = path.with_extension("old");
+        std::fs::rename(&path, &old).expect("rotate");
+        log.reopen().expect("reopen");
+        log.append(Source::Stdout, b"o\n").expect("write");
+        assert!(std::fs::read_to_string(&old).expect("old").ends_with("one\n"));
+        assert_eq!(lines(&path)[0].2, "two");
+    }
+}

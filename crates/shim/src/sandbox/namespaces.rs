@@ -1,0 +1,230 @@
+//! Making a pod's namespaces in a worker and pinning them as bind-mounted files, so that they outlive the worker and the
+//! shim, and any OCI runtime can join them by path.
+
+use crate::worker::{Outcome, Reporter};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_proto::shim::extension::SandboxOptions;
+use plimsoll_sys::unshare::{PodNamespace, unshare};
+use plimsoll_sys::{SingleThread, fork};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::process::Pid;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A host name's length in Linux.
+const HOSTNAME_LIMIT: usize = 64;
+
+/// What is asked, checked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    kinds: Vec<PodNamespace>,
+    folder: PathBuf,
+    hostname: String,
+    /// Path below /proc/sys and value.
+    sysctls: BTreeMap<PathBuf, String>,
+    netns: Option<PathBuf>,
+}
+
+impl Plan {
+    pub(crate) fn new(options: SandboxOptions, netns: &str) -> Result<Self, Fault> {
+        let kinds: Vec<PodNamespace> = options.namespaces.iter().map(|name| kind(name)).collect::<Result<_, _>>()?;
+        let netns = (!netns.is_empty()).then(|| PathBuf::from(netns));
+        let has = |wanted| kinds.contains(&wanted);
+        if !kinds.is_empty() && !Path::new(&options.ns_dir).is_absolute() {
+            return Err(Fault::invalid("sandbox", format!("ns_dir {:?} is not an absolute path", options.ns_dir)));
+        }
+        if !options.hostname.is_empty() && !has(PodNamespace::Uts) {
+            return Err(Fault::invalid("sandbox", "a hostname needs a uts namespace of the pod"));
+        }
+        if options.hostname.len() > HOSTNAME_LIMIT {
+            return Err(Fault::invalid("sandbox", format!("hostname {:?} is over 64 bytes", options.hostname)));
+        }
+        let mut sysctls = BTreeMap::new();
+        for (name, value) in options.sysctls {
+            sysctls.insert(sysctl_path(&name, has(PodNamespace::Ipc), netns.is_some())?, value);
+        }
+        Ok(Self { kinds, folder: PathBuf::from(options.ns_dir), hostname: options.hostname, sysctls, netns })
+    }
+
+    pub(crate) fn shares_pids(&self) -> bool {
+        self.kinds.contains(&PodNamespace::Pid)
+    }
+
+    fn pin(&self, kind: PodNamespace) -> PathBuf {
+        self.folder.join(kind.name())
+    }
+}
+
+fn kind(name: &str) -> Result<PodNamespace, Fault> {
+    match name {
+        "ipc" => Ok(PodNamespace::Ipc),
+        "uts" => Ok(PodNamespace::Uts),
+        "pid" => Ok(PodNamespace::Pid),
+        _ => Err(Fault::invalid("sandbox", format!("a pod cannot share a namespace of kind {name:?}"))),
+    }
+}
+
+/// The file of a sysctl that belongs to one of the pod's namespaces; all others would change the host.
+fn sysctl_path(name: &str, ipc: bool, net: bool) -> Result<PathBuf, Fault> {
+    let refuse = |why: &str| Err(Fault::invalid("sandbox", format!("sysctl {name:?} {why}")));
+    // Both separators are in use; with '/' a '.' is part of a name (a VLAN's).
+    let path = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        return refuse("is no sysctl name");
+    }
+    let of_ipc = ["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"].iter().any(|p| path.starts_with(p));
+    let of_net = path.starts_with("net/");
+    match (of_ipc, of_net) {
+        (true, _) if ipc => Ok(PathBuf::from(path)),
+        (true, _) => refuse("needs an ipc namespace of the pod"),
+        (_, true) if net => Ok(PathBuf::from(path)),
+        (_, true) => refuse("needs a network namespace of the pod"),
+        _ => refuse("belongs to no namespace of a pod"),
+    }
+}
+
+/// In a worker: makes, sets up and pins. On a fault nothing stays pinned.
+pub(super) fn make(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Result<Outcome, Fault> {
+    let made = make_all(token, reporter, plan);
+    match made {
+        Ok(pid) => Ok(Outcome { pid, ..Outcome::default() }),
+        Err(fault) => Err(match unpin(plan) {
+            Ok(()) => fault,
+            Err(second) => fault.why(second.to_string()),
+        }),
+    }
+}
+
+fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Result<i32, Fault> {
+    if plan.kinds.is_empty() && plan.sysctls.is_empty() {
+        return Ok(0);
+    }
+    if !plan.kinds.is_empty() {
+        reporter.stage("make the namespaces");
+        unshare(token, &plan.kinds).map_err(|e| fault("cannot make the pod's namespaces").because(&e))?;
+    }
+    if !plan.hostname.is_empty() {
+        reporter.stage("set the hostname");
+        rustix::system::sethostname(plan.hostname.as_bytes())
+            .map_err(|e| fault("cannot set the pod's hostname").because(&e))?;
+    }
+    reporter.stage("set sysctls");
+    set_sysctls(plan)?;
+    for &kind in plan.kinds.iter().filter(|&&kind| kind != PodNamespace::Pid) {
+        reporter.stage("pin a namespace");
+        pin(Path::new("/proc/self/ns").join(kind.name()), &plan.pin(kind))?;
+    }
+    if !plan.shares_pids() {
+        return Ok(0);
+    }
+    reporter.stage("start the pod's init");
+    let init = start_init(token)?;
+    let pinned = pin(format!("/proc/{}/ns/pid", init.as_raw_nonzero()).into(), &plan.pin(PodNamespace::Pid));
+    if let Err(fault) = pinned {
+        return Err(match rustix::process::kill_process(init, rustix::process::Signal::KILL) {
+            Ok(()) => fault,
+            Err(errno) => fault.why(format!("cannot kill the pod's init: {errno}")),
+        });
+    }
+    Ok(init.as_raw_nonzero().get())
+}
+
+/// PID 1 of the pod: a copy of the worker that only reaps. It becomes the shim's child when the worker ends.
+fn start_init(token: &SingleThread) -> Result<Pid, Fault> {
+    let run = |_: &SingleThread| {
+        let ready = fork::keep_only(&[]).is_ok() && rustix::process::setsid().is_ok();
+        // Signals from inside the namespace cannot end it: PID 1 has no default actions there.
+        u8::from(!ready || fork::reap_for_ever().is_err())
+    };
+    fork::fork(token, run).map_err(|e| fault("cannot start the pod's init").because(&e))
+}
+
+fn set_sysctls(plan: &Plan) -> Result<(), Fault> {
+    let of_net = |path: &&PathBuf| path.starts_with("net");
+    let write = |path: &PathBuf, value: &String| {
+        let file = Path::new("/proc/sys").join(path);
+        std::fs::write(&file, value).map_err(|e| {
+            let text = file.to_string_lossy();
+            let kind = if e.kind() == std::io::ErrorKind::NotFound { Kind::InvalidArgument } else { Kind::Internal };
+            let fault = fault(&format!("cannot set sysctl {}", path.display())).because(&e).kind(kind);
+            fault.syscall("write", &text, e.raw_os_error().unwrap_or(0))
+        })
+    };
+    for (path, value) in plan.sysctls.iter().filter(|(path, _)| !of_net(path)) {
+        write(path, value)?;
+    }
+    let Some(netns) = plan.netns.as_ref().filter(|_| plan.sysctls.keys().any(|path| of_net(&path))) else {
+        return Ok(());
+    };
+    // The worker is alone and ends soon: it need not come back.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(netns, flags, Mode::empty())
+        .map_err(|e| fault(&format!("cannot open {}", netns.display())).because(&e))?;
+    let network = rustix::thread::LinkNameSpaceType::Network;
+    rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(network))
+        .map_err(|e| fault("cannot enter the pod's network namespace").because(&e))?;
+    plan.sysctls.iter().filter(|(path, _)| of_net(path)).try_for_each(|(path, value)| write(path, value))
+}
+
+fn pin(source: PathBuf, target: &Path) -> Result<(), Fault> {
+    let cannot = |errno: Errno| {
+        fault(&format!("cannot pin a namespace at {}", target.display())).because(&errno).syscall(
+            "mount",
+            &target.to_string_lossy(),
+            errno.raw_os_error(),
+        )
+    };
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    drop(rustix::fs::open(target, flags, Mode::RUSR).map_err(cannot)?);
+    mount_bind(source, target).map_err(cannot)
+}
+
+/// Takes the pins away. One that is not there is no error; all are tried, the first failure is told.
+pub(super) fn unpin(plan: &Plan) -> Result<(), Fault> {
+    let mut first = Ok(());
+    for &kind in &plan.kinds {
+        let path = plan.pin(kind);
+        let unmounted = match unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+            Err(errno) => Err(std::io::Error::from(errno)),
+        };
+        let removed = unmounted.and_then(|()| match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        });
+        if let Err(e) = removed {
+            first = first.and(Err(fault(&format!("cannot unpin {}", path.display())).because(&e)));
+        }
+    }
+    first
+}
+
+fn fault(what: &str) -> Fault {
+    Fault::new(Layer::Shim, "sandbox", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sysctls_of_the_pods_namespaces_are_taken() {
+        let path = |name| sysctl_path(name, true, true).map(|p| p.to_string_lossy().into_owned());
+        assert_eq!(path("kernel.shm_rmid_forced").expect("ipc"), "kernel/shm_rmid_forced");
+        assert_eq!(path("net.ipv4.ip_forward").expect("net"), "net/ipv4/ip_forward");
+        assert_eq!(path("net/ipv4/conf/eth0.1/forwarding").expect("vlan"), "net/ipv4/conf/eth0.1/forwarding");
+        for bad in ["vm.swappiness", "kernel.core_pattern", "net/../kernel/core_pattern", "net..x", ""] {
+            assert!(path(bad).is_err(), "{bad}");
+        }
+        assert!(sysctl_path("kernel.msgmax", false, true).is_err());
+        assert!(sysctl_path("net.core.somaxconn", true, false).is_err());
+    }
+
+    #[test]
+    fn a_hostname_without_a_namespace_is_refused() {
+        let options = SandboxOptions { hostname: "pod".into(), ..Default::default() };
+        assert!(Plan::new(options, "").is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Create: the container with its init waiting for Start.
+
+use super::{Key, Process, Task, rootfs};
+use crate::io::{self, StdioSpec};
+use crate::oom;
+use crate::server::{Answer, Call, Handled, Reply, Server, decode};
+use crate::worker::{Job, Outcome, Reporter, limits};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_proto::shim::{runc, task as wire, type_url, types};
+use plimsoll_runtime::{CreateRequest, Root, Stdio};
+use plimsoll_spec::runtime::Spec;
+use plimsoll_sys::SingleThread;
+use prost::Message;
+use rustix::process::Pid;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Longest config.json that is read.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// What the worker needs, decided before the fork.
+struct Plan {
+    id: String,
+    bundle: PathBuf,
+    root: PathBuf,
+    mounts: Vec<types::Mount>,
+    options: runc::Options,
+}
+
+pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
+    let request: wire::CreateTaskRequest = decode(call)?;
+    let id = request.id.clone();
+    check(server, &request).map_err(|fault| fault.in_container(&id))?;
+    let plan = plan(server, &request).map_err(|fault| fault.in_container(&id))?;
+    let stdio =
+        StdioSpec { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal };
+    let opened = io::open(&stdio).map_err(|fault| fault.in_container(&id))?;
+    let mut init = Process::new(stdio);
+    init.io = opened.io;
+    let task = Task {
+        bundle: plan.bundle.clone(),
+        root: plan.root.clone(),
+        init,
+        execs: BTreeMap::new(),
+        shares_pids: false,
+        mounted: false,
+        cgroup: None,
+        oom_watch: None,
+    };
+    let job = Job::Create { id: id.clone(), reply: call.reply };
+    server.start_worker(job, limits::CREATE, opened.child, move |token, reporter, stdio| {
+        work(token, reporter, stdio, &plan)
+    })?;
+    server.tasks.insert(id.clone(), task);
+    let key = Key::init(&id);
+    let outputs = opened.outputs.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
+    let inputs = opened.input.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
+    let init = server.process(&key)?;
+    (init.outputs, init.inputs) = (outputs, inputs);
+    Ok(Answer::Later)
+}
+
+fn check(server: &Server, request: &wire::CreateTaskRequest) -> Result<(), Fault> {
+    if server.tasks.contains_key(&request.id) {
+        let text = format!("container {} is here already", request.id);
+        return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::AlreadyExists));
+    }
+    if !request.checkpoint.is_empty() {
+        let text = "creating a container from a checkpoint is not implemented";
+        return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::Unimplemented));
+    }
+    if !Path::new(&request.bundle).is_absolute() {
+        return Err(Fault::invalid("create", format!("bundle {:?} is not an absolute path", request.bundle)));
+    }
+    Ok(())
+}
+
+fn plan(server: &Server, request: &wire::CreateTaskRequest) -> Result<Plan, Fault> {
+    let options = match &request.options {
+        Some(any) if any.type_url.ends_with(type_url::RUNC_OPTIONS) => runc::Options::decode(any.value.as_slice())
+            .map_err(|e| Fault::invalid("create", "the runtime options cannot be read").because(&e))?,
+        _ => runc::Options::default(),
+    };
+    if !options.binary_name.is_empty() {
+        let text = format!("running the OCI runtime {:?} is not implemented; the linked one is", options.binary_name);
+        return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::Unimplemented));
+    }
+    let root = match options.root.as_str() {
+        "" => Path::new("/run/plimrun").join(&server.settings.namespace),
+        // containerd gives one root for all its namespaces.
+        root => Path::new(root).to_owned(),
+    };
+    Ok(Plan {
+        id: request.id.clone(),
+        bundle: PathBuf::from(&request.bundle),
+        root,
+        mounts: request.rootfs.clone(),
+        options,
+    })
+}
+
+/// In the worker: mounts the rootfs and makes the container; leaves nothing behind when that fails.
+fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<Outcome, Fault> {
+    reporter.stage("read the config");
+    let shares_pids = shares_pids(&plan.bundle)?;
+    reporter.stage("mount the rootfs");
+    let target = plan.bundle.join("rootfs");
+    let mounted = rootfs::mount(&plan.mounts, &target)?;
+    reporter.stage("create the container");
+    let made = Root::open(plan.root.clone()).and_then(|root| {
+        let request = CreateRequest {
+            stdio,
+            no_pivot: plan.options.no_pivot_root,
+            no_new_keyring: plan.options.no_new_keyring,
+            systemd_cgroup: plan.options.systemd_cgroup,
+            ..CreateRequest::new(&plan.id, &plan.bundle)
+        };
+        plimsoll_runtime::create(token, &root, request)
+    });
+    match made {
+        Ok(created) => Ok(Outcome { pid: created.pid.as_raw_nonzero().get(), shares_pids, mounted }),
+        Err(fault) if mounted => Err(match rootfs::unmount(&target) {
+            Ok(()) => fault,
+            Err(second) => fault.why(second.to_string()),
+        }),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn shares_pids(bundle: &Path) -> Result<bool, Fault> {
+    let path = bundle.join("config.json");
+    let text = crate::durable::read_bounded(&path, CONFIG_LIMIT).map_err(|e| {
+        Fault::invalid("create", format!("cannot read {}", path.display())).because(&e).syscall(
+            "open",
+            &path.to_string_lossy(),
+            e.raw_os_error().unwrap_or(0),
+        )
+    })?;
+    let spec: Spec = serde_json::from_slice(&text)
+        .map_err(|e| Fault::invalid("create", format!("{} cannot be read", path.display())).because(&e))?;
+    let namespaces = spec.linux.map(|linux| linux.namespaces).unwrap_or_default();
+    Ok(!namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.is_none()))
+}
+
+/// In the server, when the worker has ended.
+pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, result: Result<Outcome, Fault>) {
+    let result = result.and_then(|outcome| made(server, id, &outcome));
+    match result {
+        Ok(pid) => {
+            server.events.created(id, &server.tasks);
+            server.answer(reply, Ok(wire::CreateTaskResponse { pid }.encode_to_vec()));
+        }
+        Err(fault) => {
+            undo(server, id, &fault);
+            server.answer(reply, Err(fault.in_container(id)));
+        }
+    }
+}
+
+fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> {
+    let key = Key::init(id);
+    let task = server.task(id)?;
+    task.init.pid = Pid::from_raw(outcome.pid);
+    task.shares_pids = outcome.shares_pids;
+    task.mounted = outcome.mounted;
+    task.cgroup = oom::cgroup_of(outcome.pid);
+    crate::durable::write_task(task)
+        .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
+    let (output, input) = io::attach_console(&mut task.init.io)?;
+    let outputs: Vec<u32> = output.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
+    let inputs: Vec<u32> = input.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
+    let init = server.process(&key)?;
+    init.outputs.extend(outputs);
+    init.inputs.extend(inputs);
+    server.watch_memory(id);
+    Ok(server.process(&key)?.pid_number())
+}
+
+/// Forgets the container. When its worker was killed or the last steps failed, the runtime may know it: another worker
+/// removes that.
+fn undo(server: &mut Server, id: &str, fault: &Fault) {
+    let Some(task) = server.tasks.remove(id) else { return };
+    for stream in task.init.outputs.iter().chain(&task.init.inputs) {
+        server.drop_stream(*stream);
+    }
+    let made = task.init.pid.is_some() || fault.class() == Kind::DeadlineExceeded;
+    if made {
+        super::delete::clean_up(server, id, &task);
+    }
+}

@@ -1,0 +1,53 @@
+//! A forked worker: does one thing that may hang (create, exec, a hook, a mount) and reports over a pipe, line by line,
+//! which stage it is in and how it ended. The server gives it a deadline and kills its process group when that has passed.
+
+mod job;
+mod report;
+mod spawn;
+
+pub(crate) use job::Job;
+pub(crate) use report::{LIMIT as REPORT_LIMIT, Outcome, Report, Reporter};
+pub(crate) use spawn::spawn;
+
+use rustix::process::{Pid, Signal};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long each act may take before its worker is killed.
+pub(crate) mod limits {
+    use std::time::Duration;
+
+    /// Includes createRuntime and createContainer hooks, and mounting the rootfs.
+    pub(crate) const CREATE: Duration = Duration::from_secs(120);
+    /// Includes startContainer and poststart hooks.
+    pub(crate) const START: Duration = Duration::from_secs(60);
+    pub(crate) const EXEC: Duration = Duration::from_secs(60);
+    pub(crate) const KILL: Duration = Duration::from_secs(30);
+    /// Includes poststop hooks.
+    pub(crate) const DELETE: Duration = Duration::from_secs(60);
+    pub(crate) const SANDBOX: Duration = Duration::from_secs(30);
+}
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) pid: Pid,
+    /// Non-blocking.
+    pub(crate) pipe: OwnedFd,
+    /// Bytes of a report line that is not whole yet.
+    pub(crate) text: Vec<u8>,
+    pub(crate) stage: String,
+    pub(crate) started: Instant,
+    pub(crate) limit: Duration,
+    pub(crate) job: Job,
+}
+
+impl Worker {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.started + self.limit
+    }
+
+    /// Kills the worker with every program it runs (hooks). What it made is for the job to clean up.
+    pub(crate) fn kill(&self) -> rustix::io::Result<()> {
+        rustix::process::kill_process_group(self.pid, Signal::KILL)
+    }
+}

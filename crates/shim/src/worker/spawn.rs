@@ -1,0 +1,49 @@
+//! Forking a worker: which fds it keeps, its signals, its process group.
+
+use super::report::{Outcome, Report, Reporter};
+use plimsoll_fault::{Fault, Layer};
+use plimsoll_runtime::Stdio;
+use plimsoll_sys::{SingleThread, fork, signalfd};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Runs `work` in a forked child with `stdio` for the process that it makes. Returns the child's pid and the pipe of its
+/// reports, non-blocking.
+pub(crate) fn spawn(
+    token: &SingleThread,
+    stdio: Stdio,
+    work: impl FnOnce(&SingleThread, &mut Reporter, Stdio) -> Result<Outcome, Fault>,
+) -> Result<(Pid, OwnedFd), Fault> {
+    let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| fault("cannot make a pipe").because(&e))?;
+    rustix::io::ioctl_fionbio(&ours, true).map_err(|e| fault("cannot set up a pipe").because(&e))?;
+    let mut reporter = Reporter::new(theirs);
+    let child = move |token: &SingleThread| {
+        let report = match prepare(&reporter, &stdio) {
+            Ok(()) => work(token, &mut reporter, stdio),
+            Err(error) => Err(fault("cannot prepare a worker").because(&error)),
+        };
+        let failed = report.is_err();
+        reporter.send(&report.map_or_else(Report::Failed, Report::Done));
+        u8::from(failed)
+    };
+    let pid = fork::fork(token, child).map_err(|e| fault("cannot fork a worker").because(&e))?;
+    Ok((pid, ours))
+}
+
+/// Leaves the worker nothing of the server: no connection, no other container's pipe, no blocked signal.
+fn prepare(reporter: &Reporter, stdio: &Stdio) -> std::io::Result<()> {
+    let mut kept: Vec<BorrowedFd<'_>> = vec![reporter.pipe().as_fd()];
+    match stdio {
+        Stdio::Inherit => {}
+        Stdio::Fds { stdin, stdout, stderr } => kept.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
+        Stdio::Console { socket } => kept.push(socket.as_fd()),
+    }
+    fork::keep_only(&kept)?;
+    rustix::process::setpgid(None, None)?;
+    signalfd::unblock_all()
+}
+
+fn fault(what: &str) -> Fault {
+    Fault::new(Layer::Shim, "worker", what)
+}
