@@ -28,7 +28,8 @@ async fn edge<A: Send + 'static>(
             Ok(Response::new(message))
         }
         Err(fault) => {
-            tracing::warn!(rpc, %ms, layer = %fault.layer(), phase = fault.phase(), subject = ?fault.subject(), "{fault}");
+            let of = fault.subject();
+            tracing::warn!(rpc, %ms, phase = fault.phase(), pod = of.pod, container = of.container, image = of.image, "{fault}");
             Err(status::status(&fault))
         }
     }

@@ -4,20 +4,27 @@
 //! are real servers in it; `peers` finds the other side's software; `bundle` and `images` make what containers are made of;
 //! `leak` says what a run left behind on the machine.
 
+pub mod bench;
 pub mod bin;
 pub mod bundle;
 pub mod daemon;
 pub mod descriptors;
+pub mod fake_registry;
 pub mod images;
 pub mod leak;
+pub mod node;
 pub mod peers;
 pub mod registry;
 pub mod run;
+pub mod runtimes;
 pub mod scratch;
+pub mod tar;
 
 pub use bin::bin;
-pub use bundle::bundle;
+pub use bundle::{Bundle, bundle};
 pub use daemon::Daemon;
+pub use fake_registry::FakeRegistry;
+pub use node::Node;
 pub use registry::Registry;
 pub use run::{Output, run};
 pub use scratch::Scratch;

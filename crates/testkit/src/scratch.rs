@@ -92,13 +92,20 @@ impl Scratch {
         self.children.last_mut().expect("just pushed")
     }
 
+    /// The program that [`Scratch::spawn`] started last.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn last_child(&mut self) -> &mut Child {
+        self.children.last_mut().expect("spawn was called before")
+    }
+
     /// What carries this test's names and is still there: mounts below its folder, its cgroups, its processes.
     pub fn leftovers(&self) -> Vec<String> {
         let mounts = self.mounts().into_iter().map(|m| format!("mount {m}"));
         let cgroups = leak::cgroups_with(&self.cgroup_prefix()).into_iter().map(|c| format!("cgroup {c}"));
         let lines: Vec<(i32, String)> = leak::all_processes().collect();
-        let processes =
-            lines.into_iter().filter(|(pid, _)| self.is_ours(*pid)).map(|(p, l)| format!("process {p} {l}"));
+        let processes = lines.into_iter().filter(|(pid, _)| self.owns(*pid)).map(|(p, l)| format!("process {p} {l}"));
         mounts.chain(cgroups).chain(processes).collect()
     }
 
@@ -107,7 +114,8 @@ impl Scratch {
         leak::mounts_with(|p| p.starts_with(&below))
     }
 
-    fn is_ours(&self, pid: i32) -> bool {
+    /// Whether a process carries this test's marker or sits in its cgroups.
+    pub fn owns(&self, pid: i32) -> bool {
         let marker = format!("{MARKER}={}", self.name);
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let marked = environment.split(|b| *b == 0).any(|v| v == marker.as_bytes());
@@ -123,7 +131,7 @@ impl Scratch {
         }
         let until = Instant::now() + Duration::from_secs(5);
         loop {
-            let ours: Vec<i32> = leak::all_processes().map(|(p, _)| p).filter(|p| self.is_ours(*p)).collect();
+            let ours: Vec<i32> = leak::all_processes().map(|(p, _)| p).filter(|p| self.owns(*p)).collect();
             if ours.is_empty() || Instant::now() > until {
                 return;
             }

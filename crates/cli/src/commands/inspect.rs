@@ -55,11 +55,14 @@ async fn everything(client: &Client, word: &str) -> Result<Value> {
     }
 }
 
-/// The answer as JSON, with the JSON inside `info` as JSON and not as strings.
+/// The answer as JSON. The documents of its `info` map stand beside the status, as JSON and not as strings: so crictl
+/// does it, and the usual map has one key, which is `info` again.
 fn verbose(name: &str, answer: &impl prost::Message, info: &HashMap<String, String>) -> Result<Value> {
     let mut value = json(name, answer)?;
-    let parsed = info.iter().map(|(key, text)| (key.clone(), parsed(text))).collect::<serde_json::Map<_, _>>();
-    value["info"] = Value::Object(parsed);
+    if let Some(object) = value.as_object_mut() {
+        object.remove("info");
+        object.extend(info.iter().map(|(key, text)| (key.clone(), parsed(text))));
+    }
     Ok(value)
 }
 

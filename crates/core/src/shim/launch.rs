@@ -74,6 +74,8 @@ impl Launcher {
         if self.debug {
             command.arg("-debug");
         }
+        // The supervisor waits for the daemon, not for a shim that claims to be it.
+        command.env_remove("NOTIFY_SOCKET");
         command.current_dir(launch.bundle).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -4,7 +4,6 @@
 use super::arch::{Arch, X32_BIT};
 use super::multiplex;
 use super::policy::{Condition, Policy, RET_KILL_THREAD};
-use super::table;
 
 /// What a call gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ struct Entry {
 }
 
 /// Appends the intervals of `arch`, which begin at its first number, to those of a lower one with the same `AUDIT_ARCH`.
-pub(super) fn cut<'a>(policy: &'a Policy<'_>, arch: Arch, intervals: &mut Vec<Interval<'a>>) {
+pub(super) fn cut<'a>(policy: &'a Policy, arch: Arch, intervals: &mut Vec<Interval<'a>>) {
     let (mut entries, last) = collect(policy, arch);
     entries.sort_by_key(|entry| (entry.number, entry.rule));
     let mut next = if arch == Arch::X32 { X32_BIT } else { 0 };
@@ -62,38 +61,35 @@ pub(super) fn cut<'a>(policy: &'a Policy<'_>, arch: Arch, intervals: &mut Vec<In
 
 /// A call marked as x32 where the profile has no x32: not this architecture, so the thread is killed as for any other. Number
 /// -1 is what a tracer writes to skip a call, never a call.
-pub(super) fn without_x32<'a>(policy: &Policy<'_>, intervals: &mut Vec<Interval<'a>>) {
+pub(super) fn without_x32<'a>(policy: &Policy, intervals: &mut Vec<Interval<'a>>) {
     push(intervals, X32_BIT, Outcome::Always(RET_KILL_THREAD));
     push(intervals, u32::MAX, Outcome::Always(policy.default));
 }
 
 /// The effects of all rules on `arch`, and the highest call that the profile names, whatever it says of it.
-fn collect(policy: &Policy<'_>, arch: Arch) -> (Vec<Entry>, Option<u32>) {
+fn collect(policy: &Policy, arch: Arch) -> (Vec<Entry>, Option<u32>) {
     let mut entries = Vec::new();
     let mut last = None;
     for (at, rule) in policy.rules.iter().enumerate() {
         // A profile has far fewer than 65,536 rules; what is beyond cannot fit the kernel's limit either.
         let Ok(at) = u16::try_from(at) else { break };
-        for name in rule.names {
-            let Some(numbers) = table::find(name) else { continue };
-            let number = numbers.on(arch);
+        for call in &rule.calls {
+            let number = call.numbers.on(arch);
             last = last.max(number);
             // As runc does: a rule that says what the default says is as if absent, even beside other rules for the call.
             if rule.action == policy.default {
                 continue;
             }
             entries.extend(number.map(|number| Entry { number, rule: at, through: None }));
-            if arch.multiplexes()
-                && let Some((number, selector)) = multiplex::of(name)
-            {
-                entries.push(Entry { number, rule: at, through: Some(selector) });
+            if arch.multiplexes() {
+                entries.extend(call.through.map(|m| Entry { number: m.number, rule: at, through: Some(m.selector) }));
             }
         }
     }
     (entries, last)
 }
 
-fn outcome<'a>(policy: &'a Policy<'_>, arch: Arch, group: &[Entry]) -> Outcome<'a> {
+fn outcome<'a>(policy: &'a Policy, arch: Arch, group: &[Entry]) -> Outcome<'a> {
     let mut cases = Vec::new();
     for entry in group {
         let rule = &policy.rules[usize::from(entry.rule)];

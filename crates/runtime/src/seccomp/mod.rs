@@ -64,7 +64,7 @@ pub fn compile(profile: &Seccomp, native: Arch) -> Result<Filter, Refusal> {
 }
 
 /// The call numbers of one `AUDIT_ARCH`, from 0 on. Never empty.
-fn sections<'a>(policy: &'a Policy<'_>, arch: Arch) -> Vec<Interval<'a>> {
+fn sections<'a>(policy: &'a Policy, arch: Arch) -> Vec<Interval<'a>> {
     let mut intervals = Vec::new();
     intervals::cut(policy, arch, &mut intervals);
     if arch == Arch::X86_64 {

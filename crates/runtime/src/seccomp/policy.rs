@@ -2,6 +2,8 @@
 
 use super::arch::{Arch, Named};
 use super::error::{Cause, Refusal};
+use super::multiplex::{self, Multiplexed};
+use super::table::{self, Numbers};
 use plimsoll_spec::runtime::seccomp::{Arg, Seccomp};
 use plimsoll_sys::seccomp::Flags;
 
@@ -40,7 +42,7 @@ pub const FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
 
-pub(super) struct Policy<'a> {
+pub(super) struct Policy {
     /// The filter's return value for what no rule matches.
     pub(super) default: u32,
     /// What a call beyond the profile's newest one gets, if that differs.
@@ -48,14 +50,20 @@ pub(super) struct Policy<'a> {
     /// The native one first, each once.
     pub(super) arches: Vec<Arch>,
     pub(super) flags: Flags,
-    pub(super) rules: Vec<Rule<'a>>,
+    pub(super) rules: Vec<Rule>,
 }
 
-pub(super) struct Rule<'a> {
-    pub(super) names: &'a [String],
+pub(super) struct Rule {
+    pub(super) calls: Vec<Call>,
     pub(super) action: u32,
     /// Any of these alternatives may hold; within one, every condition must. Empty: holds always.
     pub(super) any: Vec<Vec<Condition>>,
+}
+
+/// A named call. What no architecture has is left out: the name is newer than this program, or of another machine.
+pub(super) struct Call {
+    pub(super) numbers: Numbers,
+    pub(super) through: Option<Multiplexed>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +84,7 @@ pub(super) enum Test {
     Masked { mask: u64, left: u64 },
 }
 
-pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy<'_>, Refusal> {
+pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy, Refusal> {
     let default = action(&profile.default_action, profile.default_errno_ret)
         .map_err(|cause| Refusal::new(default_pointer(&cause), cause))?;
     let mut rules = Vec::with_capacity(profile.syscalls.len());
@@ -88,7 +96,9 @@ pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy<'_>, Refusa
         if let Some(empty) = syscall.names.iter().position(String::is_empty) {
             return Err(Refusal::new(format!("/syscalls/{at}/names/{empty}"), Cause::EmptyName));
         }
-        rules.push(Rule { names: &syscall.names, action, any: alternatives(&syscall.args, at)? });
+        let call = |name: &String| Some(Call { numbers: table::find(name)?, through: multiplex::of(name) });
+        let calls = syscall.names.iter().filter_map(call).collect();
+        rules.push(Rule { calls, action, any: alternatives(&syscall.args, at)? });
     }
     Ok(Policy {
         default,

@@ -256,3 +256,22 @@ fn far_jumps_are_bridged() {
     assert_eq!(answer(&filter, &call(Arch::X86_64, 332, &[])), ALLOW);
     assert_eq!(answer(&filter, &call(Arch::X86, 125, &[7])), ALLOW);
 }
+
+/// `cargo test --release -- --ignored compile_time --nocapture`
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout)]
+fn compile_time() {
+    let text = std::fs::read_to_string(std::env::var("PROFILE").expect("PROFILE")).expect("reads");
+    let profile: Seccomp = serde_json::from_str(&text).expect("parses");
+    let mut times: Vec<_> = (0..200)
+        .map(|_| {
+            let began = std::time::Instant::now();
+            let filter = compile(&profile, Arch::X86_64).expect("compiles");
+            (began.elapsed(), filter.program.len())
+        })
+        .collect();
+    println!("first {:?}", times[0]);
+    times.sort();
+    println!("median {:?}", times[100]);
+}

@@ -76,7 +76,11 @@ fn pod(args: &Args, name: &str, uid: String, log_folder: &str) -> cri::PodSandbo
         port_mappings: args.publish.clone(),
         labels,
         annotations: HashMap::from([(LOG_FOLDER_ANNOTATION.to_owned(), log_folder.to_owned())]),
-        linux: Some(cri::LinuxPodSandboxConfig { security_context: Some(security), ..Default::default() }),
+        linux: Some(cri::LinuxPodSandboxConfig {
+            cgroup_parent: args.cgroup_parent.clone().unwrap_or_default(),
+            security_context: Some(security),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -90,6 +90,9 @@ pub(crate) struct Args {
     /// All capabilities and devices, no seccomp filter
     #[arg(long)]
     privileged: bool,
+    /// Cgroup under which the pod's is made [default: the runtime's]
+    #[arg(long, value_name = "CGROUP")]
+    cgroup_parent: Option<String>,
     /// When to pull
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
     pull: Pull,

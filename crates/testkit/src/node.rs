@@ -1,0 +1,191 @@
+//! A whole node for one test: a daemon with a CNI bridge of its own and a registry that holds busybox, driven by crictl.
+
+use crate::fake_registry::{Pushed, busybox_layer};
+use crate::{Daemon, FakeRegistry, Output, Scratch, daemon, peers, run};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Fields drop in order: the daemon first, then what it used, the scratch last.
+#[derive(Debug)]
+pub struct Node {
+    pub daemon: Daemon,
+    bridge: Link,
+    pub registry: FakeRegistry,
+    pub busybox: Pushed,
+    pub scratch: Scratch,
+}
+
+#[derive(Debug)]
+struct Link(String);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if Path::new("/sys/class/net").join(&self.0).exists() {
+            run(Command::new("ip").args(["link", "del", &self.0]));
+        }
+    }
+}
+
+impl Node {
+    /// # Panics
+    /// When a part of it does not start.
+    #[must_use]
+    pub fn start() -> Node {
+        Node::start_with("")
+    }
+
+    /// The same with more lines for the daemon's config.
+    ///
+    /// # Panics
+    /// As [`Node::start`].
+    #[must_use]
+    pub fn start_with(more: &str) -> Node {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let scratch = Scratch::new();
+        let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let bridge = format!("plimt{}", number % 1_000_000);
+        let subnet = format!("10.{}.{}.0/24", 200 + number / 250 % 50, number % 250);
+        let conf = daemon::cni_conf(&scratch, &bridge, &subnet);
+        let bins = peers::cni_bin_dir().unwrap_or_else(|why| panic!("{why}"));
+        let config = format!(
+            "[network]\nconf_dir = {conf:?}\nbin_dirs = [{bins:?}]\n[runtime]\ncgroup_root = \"/{}\"\n{more}\n",
+            scratch.cgroup_prefix()
+        );
+        let registry = FakeRegistry::start();
+        let image = json!({ "Cmd": ["sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"] });
+        let second = crate::tar::Tar::new().file("etc/second", 0o644, "layer two\n");
+        let busybox = registry.image("busybox", "1", &[busybox_layer(), second], image);
+        let daemon = Daemon::start(&scratch, &config);
+        Node { daemon, bridge: Link(bridge), registry, busybox, scratch }
+    }
+
+    /// Runs crictl against the daemon.
+    pub fn crictl(&self, args: &[&str]) -> Output {
+        run(&mut self.daemon.crictl(args))
+    }
+
+    /// The output, without its last line end, of a crictl that must succeed.
+    ///
+    /// # Panics
+    /// When it does not, with the end of the daemon's log.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.crictl(args);
+        assert_eq!(output.code, 0, "crictl {args:?}\n{}{}\n{}", output.stdout, output.stderr, self.daemon.log_tail());
+        output.stdout.trim_end().to_owned()
+    }
+
+    /// What crictl complains, which must fail.
+    ///
+    /// # Panics
+    /// When it succeeds.
+    #[track_caller]
+    pub fn fails(&self, args: &[&str]) -> String {
+        let output = self.crictl(args);
+        assert_ne!(output.code, 0, "crictl {args:?} should fail\n{}", output.stdout);
+        output.stderr
+    }
+
+    /// The parsed output of a crictl that prints JSON.
+    ///
+    /// # Panics
+    /// When it fails or prints something else.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(args);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("crictl {args:?}: {error}\n{text}"))
+    }
+
+    pub fn pull(&self) {
+        self.ok(&["pull", &self.busybox.reference]);
+    }
+
+    /// Writes a pod configuration; `more` replaces or adds top-level fields.
+    pub fn pod_file(&self, name: &str, more: Value) -> String {
+        let mut pod = json!({
+            "metadata": { "name": name, "namespace": "test", "uid": format!("uid-{name}"), "attempt": 0 },
+            "hostname": name, "log_directory": self.scratch.dir("logs"), "linux": {}
+        });
+        merge(&mut pod, more);
+        self.scratch.file(&format!("{name}.pod.json"), pod.to_string()).display().to_string()
+    }
+
+    /// Writes a container configuration that runs `script` in busybox's shell.
+    pub fn container_file(&self, name: &str, script: &str, more: Value) -> String {
+        let mut container = json!({
+            "metadata": { "name": name, "attempt": 0 }, "image": { "image": self.busybox.reference },
+            "command": ["sh", "-c", script], "log_path": format!("{name}.log"), "linux": {}
+        });
+        merge(&mut container, more);
+        self.scratch.file(&format!("{name}.container.json"), container.to_string()).display().to_string()
+    }
+
+    /// Creates and starts a container that runs `script`; its id.
+    #[track_caller]
+    pub fn start_container(&self, pod: &str, pod_file: &str, name: &str, script: &str) -> String {
+        let id = self.ok(&["create", pod, &self.container_file(name, script, json!({})), pod_file]);
+        self.ok(&["start", &id]);
+        id
+    }
+
+    /// `.status` of `crictl inspect`.
+    #[track_caller]
+    pub fn status(&self, container: &str) -> Value {
+        self.json(&["inspect", container])["status"].clone()
+    }
+
+    /// Waits until the container has exited; its status.
+    ///
+    /// # Panics
+    /// When it still runs after `seconds`.
+    #[track_caller]
+    pub fn wait_exit(&self, container: &str, seconds: u64) -> Value {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        loop {
+            let status = self.status(container);
+            if status["state"] == "CONTAINER_EXITED" {
+                return status;
+            }
+            assert!(std::time::Instant::now() < until, "it did not exit: {status}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Everything of this node's that containers and pods must not leave behind: mounts, processes, cgroups, network
+    /// namespaces of `pods`, bundles and pod folders.
+    #[must_use]
+    pub fn left_behind(&self, pods: &[&str]) -> Vec<String> {
+        let mut left: Vec<String> = self.scratch.leftovers();
+        left.retain(|line| !line.contains("plimsolld") && !is_root_cgroup(line, &self.scratch.cgroup_prefix()));
+        for pod in pods {
+            let name = format!("/run/netns/plim-{}", &pod[..16]);
+            if Path::new(&name).exists() {
+                left.push(name);
+            }
+        }
+        for folder in ["tasks/k8s.io", "sandboxes/k8s.io"] {
+            let entries = std::fs::read_dir(self.daemon.state.join(folder)).into_iter().flatten().flatten();
+            left.extend(entries.map(|entry| entry.path().display().to_string()));
+        }
+        left
+    }
+
+    /// The link of this node's bridge.
+    #[must_use]
+    pub fn bridge(&self) -> &str {
+        &self.bridge.0
+    }
+}
+
+fn is_root_cgroup(line: &str, prefix: &str) -> bool {
+    line.starts_with("cgroup ") && line.ends_with(prefix)
+}
+
+fn merge(base: &mut Value, more: Value) {
+    let (Some(base), Value::Object(more)) = (base.as_object_mut(), more) else { return };
+    for (key, value) in more {
+        base.insert(key, value);
+    }
+}

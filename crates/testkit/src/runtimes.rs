@@ -1,0 +1,57 @@
+//! OCI runtimes side by side: ours and the peers, each called through the `runc` command line on the same bundle.
+
+use crate::{Bundle, Output, Scratch, peers, run};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An OCI runtime by its name: `plimrun`, `runc`, `crun`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runtime(pub &'static str);
+
+/// Ours first. `PLIMSOLL_PEERS_ONLY=1` leaves ours out, to prove a test on the peers.
+pub fn runtimes() -> Vec<Runtime> {
+    let ours = std::env::var_os("PLIMSOLL_PEERS_ONLY").is_none().then_some(Runtime("plimrun"));
+    ours.into_iter().chain([Runtime("runc"), Runtime("crun")]).collect()
+}
+
+impl Runtime {
+    /// The program's path.
+    ///
+    /// # Panics
+    /// When it is not there, saying how to get it.
+    #[track_caller]
+    pub fn program(self) -> PathBuf {
+        if self.0 == "plimrun" { crate::bin(self.0) } else { peers::need(self.0) }
+    }
+
+    /// A command with the state root of this runtime in `scratch`; arguments can follow. crun refuses a hybrid cgroup layout, so
+    /// it gets a private mount namespace in which an empty folder hides the unified part.
+    pub fn command(self, scratch: &Scratch) -> Command {
+        let root = scratch.dir(&format!("root-{}", self.0));
+        let hybrid = Path::new("/sys/fs/cgroup/unified");
+        let mut command = if self.0 == "crun" && hybrid.is_dir() {
+            let empty = scratch.dir("empty");
+            let script = format!(
+                "mount --make-rprivate / && mount --bind {} {} && exec \"$@\"",
+                empty.display(),
+                hybrid.display()
+            );
+            let mut command = scratch.command("unshare");
+            command.args(["-m", "sh", "-c", &script, "sh"]).arg(self.program());
+            command
+        } else {
+            scratch.command(self.program())
+        };
+        command.arg("--root").arg(root);
+        command
+    }
+
+    /// `run` of the bundle to its end.
+    ///
+    /// # Panics
+    /// When the runtime cannot be started or hangs.
+    #[track_caller]
+    pub fn run(self, scratch: &Scratch, bundle: &Bundle) -> Output {
+        run(self.command(scratch).arg("run").arg("--bundle").arg(&bundle.path).arg(scratch.id(self.0)))
+    }
+}

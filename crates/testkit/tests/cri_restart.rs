@@ -1,0 +1,51 @@
+//! The daemon is killed with -9: containers go on, no log line is missing, exit codes are reported by the next daemon.
+#![cfg(feature = "privileged")]
+
+use plimsoll_testkit::Node;
+use serde_json::json;
+use std::time::Duration;
+
+#[test]
+fn containers_outlive_the_daemon() {
+    let mut node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let count = "i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); echo $i; usleep 5000; done";
+    let writer = node.start_container(&pod, &pod_file, "writer", count);
+    let ends = node.start_container(&pod, &pod_file, "ends", "sleep 1; echo last words; exit 42");
+    let pid = node.json(&["inspect", &writer])["info"]["pid"].clone();
+    std::thread::sleep(Duration::from_millis(500));
+    node.daemon.kill_9();
+    std::thread::sleep(Duration::from_millis(1500));
+    node.daemon.start_again();
+
+    let inspected = node.json(&["inspect", &writer]);
+    assert_eq!((&inspected["status"]["state"], &inspected["info"]["pid"]), (&json!("CONTAINER_RUNNING"), &pid));
+    let exited = node.status(&ends);
+    assert_eq!((&exited["state"], &exited["exitCode"]), (&json!("CONTAINER_EXITED"), &json!(42)), "{exited}");
+    assert!(exited["finishedAt"].as_str().is_some_and(|at| !at.starts_with("1970")), "{exited}");
+    assert_eq!(node.ok(&["logs", &ends]), "last words");
+    assert_eq!(node.ok(&["exec", "-s", &writer, "echo", "still here"]), "still here");
+    std::thread::sleep(Duration::from_millis(200));
+    node.ok(&["stop", "--timeout", "0", &writer]);
+    let lines: Vec<u64> = node.ok(&["logs", &writer]).lines().map(|line| line.parse().expect("a number")).collect();
+    assert!(lines.len() > 100 && lines.iter().zip(1..).all(|(line, number)| *line == number), "a line is missing");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+#[test]
+fn sigterm_leaves_containers_alone_too() {
+    let mut node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let container = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    assert_eq!(node.daemon.stop(), Some(0));
+    assert!(!node.daemon.socket.exists(), "the socket is left");
+    node.daemon.start_again();
+    assert_eq!(node.status(&container)["state"], "CONTAINER_RUNNING");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}

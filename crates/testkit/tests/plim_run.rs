@@ -1,0 +1,158 @@
+//! `plim run` against our daemon: in front, in the background, and what is left afterwards.
+#![cfg(feature = "privileged")]
+
+use plimsoll_testkit::{Node, Output, run};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn plim(node: &Node, args: &[&str]) -> Output {
+    run(&mut node.daemon.plim(args))
+}
+
+#[track_caller]
+fn ok(node: &Node, args: &[&str]) -> String {
+    let output = plim(node, args);
+    assert_eq!(output.code, 0, "plim {args:?}\n{}{}\n{}", output.stdout, output.stderr, node.daemon.log_tail());
+    output.stdout.trim_end().to_owned()
+}
+
+/// The ids of all pods, for the look at what they left.
+fn pods(node: &Node) -> Vec<String> {
+    ok(node, &["pods", "-q"]).lines().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn nothing_left(node: &Node) {
+    assert_eq!(pods(node), Vec::<String>::new());
+    assert_eq!(ok(node, &["ps", "-aq"]), "");
+    assert_eq!(node.left_behind(&[]), Vec::<String>::new());
+    let logs = std::fs::read_dir(node.daemon.root.join("plim-logs")).into_iter().flatten().count();
+    assert_eq!(logs, 0, "log folders are left");
+}
+
+#[test]
+fn in_front_it_gives_both_streams_and_the_exit_code() {
+    let node = Node::start();
+    let image = &node.busybox.reference;
+    let script = "echo out; echo err >&2; echo $A$FROM_IMAGE; exit 42";
+    let output = plim(&node, &["run", "--rm", "--name", "one", "-e", "A=b", image, "sh", "-c", script]);
+    assert_eq!((output.code, output.stdout.as_str()), (42, "out\nbyes\n"), "{output:?}\n{}", node.daemon.log_tail());
+    assert!(output.stderr.ends_with("err\n"), "{}", output.stderr);
+    let killed = plim(&node, &["run", "--rm", image, "sh", "-c", "sh -c 'kill -9 $$'"]);
+    assert_eq!(killed.code, 137, "{killed:?}");
+    let much = ok(&node, &["run", "--rm", image, "seq", "1", "50000"]);
+    assert_eq!((much.lines().count(), much.lines().last()), (50_000, Some("50000")));
+    nothing_left(&node);
+}
+
+#[test]
+fn flags_reach_the_container() {
+    let node = Node::start();
+    let image = &node.busybox.reference;
+    let folder = node.scratch.dir("data");
+    std::fs::write(folder.join("f"), "from the host\n").expect("written");
+    let volume = format!("{}:/data:ro", folder.display());
+    let script = "id -u; id -g; pwd; hostname; cat /data/f; touch /data/g 2>/dev/null || echo read-only";
+    let args =
+        ["run", "--rm", "-u", "7:8", "-w", "/tmp", "--hostname", "there", "-v", &volume, image, "sh", "-c", script];
+    assert_eq!(ok(&node, &args), "7\n8\n/tmp\nthere\nfrom the host\nread-only");
+    let entrypoint = ["run", "--rm", "--entrypoint", "/bin/echo", image, "a", "b"];
+    assert_eq!(ok(&node, &entrypoint), "a b");
+    let host = std::fs::read_link("/proc/self/ns/net").expect("link");
+    let seen = ok(&node, &["run", "--rm", "--network", "host", image, "readlink", "/proc/self/ns/net"]);
+    assert_eq!(seen, host.to_string_lossy());
+    nothing_left(&node);
+}
+
+#[test]
+fn in_the_background_it_is_listed_followed_stopped_and_removed() {
+    let node = Node::start();
+    let image = &node.busybox.reference;
+    let script = "trap 'echo bye; exit 3' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done";
+    let id = ok(&node, &["run", "-d", "--name", "web", image, "sh", "-c", script]);
+    assert_eq!(id.len(), 64, "{id}");
+    let row = ok(&node, &["ps"]);
+    assert!(row.contains(&id[..12]) && row.contains("running") && row.contains("web"), "{row}");
+    assert_eq!(ok(&node, &["ps", "-q", "--pod", "web"]), id);
+    let ip = ok(&node, &["pods"]);
+    assert!(ip.contains("10."), "{ip}");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(ok(&node, &["logs", "web"]).starts_with("line 1\nline 2\n"));
+    let stamped = ok(&node, &["logs", "--tail", "1", "-t", "web"]);
+    assert!(stamped.lines().count() == 1 && stamped.starts_with("20") && stamped.contains("Z line "), "{stamped}");
+    assert_eq!(ok(&node, &["logs", "--since", "2099-01-01T00:00:00Z", "web"]), "");
+    let exec = plim(&node, &["exec", "web", "--", "sh", "-c", "echo in; echo er >&2; exit 7"]);
+    assert_eq!((exec.code, exec.stdout.as_str(), exec.stderr.as_str()), (7, "in\n", "er\n"), "{exec:?}");
+    let refused = plim(&node, &["rm", "web"]);
+    assert!(refused.code == 1 && refused.stderr.contains("still runs"), "{refused:?}");
+    let taken = plim(&node, &["run", "--name", "web", image, "true"]);
+    assert!(taken.code == 125 && taken.stderr.contains("a pod called web exists already"), "{taken:?}");
+    followed(&node);
+    assert!(ok(&node, &["ps", "-a"]).contains("exited (3)"));
+    assert_eq!(ok(&node, &["rm", "web"]), "web");
+    nothing_left(&node);
+}
+
+/// `logs -f` ends when the container does, with its last words.
+fn followed(node: &Node) {
+    let mut follow = node.daemon.plim(&["logs", "-f", "--tail", "1", "web"]);
+    let follow = follow.stdout(Stdio::piped()).spawn().expect("plim logs");
+    std::thread::sleep(Duration::from_millis(300));
+    ok(node, &["stop", "web"]);
+    let output = follow.wait_with_output().expect("ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.ends_with("bye\n") && text.lines().count() > 2, "{text}");
+}
+
+#[test]
+fn a_signal_stops_the_container_and_a_second_one_kills_it() {
+    let node = Node::start();
+    let image = &node.busybox.reference;
+    let start = |script: &str| {
+        let mut command = node.daemon.plim(&["run", "--rm", image, "sh", "-c", script]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("plim run");
+        let until = Instant::now() + Duration::from_secs(20);
+        while ok(&node, &["ps", "-q"]).is_empty() {
+            assert!(Instant::now() < until, "it does not start\n{}", node.daemon.log_tail());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        child
+    };
+    let interrupt = |child: &std::process::Child| {
+        run(Command::new("kill").args(["-INT", &child.id().to_string()])).ok();
+    };
+    let polite = start("trap 'echo bye; exit 5' TERM; while :; do sleep 0.1; done");
+    interrupt(&polite);
+    let output = polite.wait_with_output().expect("ends");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b"bye\n"[..]));
+    let deaf = start("trap '' TERM INT; while :; do sleep 0.1; done");
+    interrupt(&deaf);
+    std::thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    interrupt(&deaf);
+    let output = deaf.wait_with_output().expect("ends");
+    assert!(output.status.code() == Some(137) && began.elapsed() < Duration::from_secs(8), "{output:?}");
+    nothing_left(&node);
+}
+
+#[test]
+fn what_cannot_start_is_told_and_taken_back() {
+    let node = Node::start();
+    let image = &node.busybox.reference;
+    let fails = |args: &[&str], parts: &[&str]| {
+        let output = plim(&node, &[&["run"], args].concat());
+        assert_eq!(output.code, 125, "{args:?} {output:?}");
+        for part in parts {
+            assert!(output.stderr.contains(part), "no {part:?} in {}", output.stderr);
+        }
+    };
+    fails(&[image, "/no/such/program"], &["oci-runtime: ", "/no/such/program"]);
+    fails(&["127.0.0.1:1/nothing:1"], &["registry: ", "127.0.0.1:1"]);
+    fails(&["Bad/Image"], &["caller: ", "Bad/Image"]);
+    fails(&["--runtime", "nosuch", image], &["nosuch"]);
+    fails(&["--pull", "never", "localhost/none:1"], &["localhost/none:1", "--pull never"]);
+    fails(&["-it", image], &["-it is not there yet"]);
+    fails(&["-v", "/no/such/folder:/x", image], &["/no/such/folder"]);
+    nothing_left(&node);
+}
