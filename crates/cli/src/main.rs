@@ -5,6 +5,7 @@
 
 mod client;
 mod commands;
+mod credentials;
 mod crilog;
 mod endpoint;
 mod failure;

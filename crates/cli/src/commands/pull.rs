@@ -2,11 +2,12 @@
 
 use crate::Outcome;
 use crate::client::{Client, call};
+use crate::credentials;
 use crate::failure::from_status;
 use crate::output::progress::{Progress, spinner};
 use crate::output::{Format, json, line, print_json};
 use plimsoll_fault::{Fault, Layer, Result};
-use plimsoll_proto::admin::{self, pull_progress::Step};
+use plimsoll_proto::admin::{self, Auth, pull_progress::Step};
 use plimsoll_proto::cri;
 use std::process::ExitCode;
 use tonic::Code;
@@ -17,23 +18,17 @@ use tonic::Code;
     after_help = "Examples:\n  plim pull docker.io/library/busybox:latest\n  plim pull --creds me:secret registry.example.com/app:1"
 )]
 pub(crate) struct Args {
-    /// USER:PASSWORD for the registry; not kept
+    /// USER:PASSWORD for the registry; not kept [default: what docker or podman have stored for it]
     #[arg(long, value_name = "USER:PASSWORD", value_parser = parse_credentials)]
-    creds: Option<Credentials>,
+    creds: Option<Auth>,
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
 }
 
-#[derive(Clone)]
-pub(crate) struct Credentials {
-    username: String,
-    password: String,
-}
-
-fn parse_credentials(text: &str) -> std::result::Result<Credentials, String> {
+fn parse_credentials(text: &str) -> std::result::Result<Auth, String> {
     match text.split_once(':') {
         Some((user, password)) if !user.is_empty() => {
-            Ok(Credentials { username: user.to_owned(), password: password.to_owned() })
+            Ok(Auth { username: user.to_owned(), password: password.to_owned(), ..Default::default() })
         }
         // The value is a secret in part: it is not repeated.
         _ => Err("want USER:PASSWORD".to_owned()),
@@ -56,18 +51,17 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
 pub(crate) async fn pull(
     client: &Client,
     reference: &str,
-    credentials: Option<&Credentials>,
+    given: Option<&Auth>,
     format: Format,
 ) -> Result<String> {
-    let auth = credentials.map(|c| admin::Auth {
-        username: c.username.clone(),
-        password: c.password.clone(),
-        ..Default::default()
-    });
-    let request = admin::PullRequest { reference: reference.to_owned(), auth, namespace: String::new() };
+    let auth = match given {
+        Some(auth) => Some(auth.clone()),
+        None => credentials::stored(reference)?,
+    };
+    let request = admin::PullRequest { reference: reference.to_owned(), auth: auth.clone(), namespace: String::new() };
     match client.admin().pull(request).await {
         Ok(answer) => follow(answer.into_inner(), format).await,
-        Err(status) if status.code() == Code::Unimplemented => over_cri(client, reference, credentials, format).await,
+        Err(status) if status.code() == Code::Unimplemented => over_cri(client, reference, auth, format).await,
         Err(status) => Err(from_status("Pull", &status)),
     }
 }
@@ -88,7 +82,7 @@ async fn follow(mut stream: tonic::Streaming<admin::PullProgress>, format: Forma
 async fn over_cri(
     client: &Client,
     reference: &str,
-    credentials: Option<&Credentials>,
+    auth: Option<Auth>,
     format: Format,
 ) -> Result<String> {
     let wait = match format {
@@ -102,9 +96,11 @@ async fn over_cri(
         }
         Format::Json => None,
     };
-    let auth = credentials.map(|c| cri::AuthConfig {
-        username: c.username.clone(),
-        password: c.password.clone(),
+    let auth = auth.map(|auth| cri::AuthConfig {
+        username: auth.username,
+        password: auth.password,
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
         ..Default::default()
     });
     let image = Some(cri::ImageSpec { image: reference.to_owned(), ..Default::default() });
@@ -122,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_bad_credential_is_not_repeated() {
-        let error = parse_credentials("topsecret").err().expect("bad");
+        let error = parse_credentials("topsecret").expect_err("bad");
         assert!(!error.contains("topsecret"));
         assert_eq!(parse_credentials("me:a:b").ok().map(|c| c.password).as_deref(), Some("a:b"));
     }
