@@ -69,7 +69,8 @@ pub(crate) fn stored(reference: &str) -> Result<Option<Auth>> {
 fn files(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let below = |variable: &str, rest: &str| lookup(variable).map(|folder| Path::new(&folder).join(rest));
     let docker = below("DOCKER_CONFIG", "config.json").or_else(|| below("HOME", ".docker/config.json"));
-    let all = [lookup("REGISTRY_AUTH_FILE").map(PathBuf::from), below("XDG_RUNTIME_DIR", "containers/auth.json"), docker];
+    let all =
+        [lookup("REGISTRY_AUTH_FILE").map(PathBuf::from), below("XDG_RUNTIME_DIR", "containers/auth.json"), docker];
     all.into_iter().flatten().collect()
 }
 

@@ -48,12 +48,7 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
 }
 
 /// Pulls `reference` and answers the image's stable name.
-pub(crate) async fn pull(
-    client: &Client,
-    reference: &str,
-    given: Option<&Auth>,
-    format: Format,
-) -> Result<String> {
+pub(crate) async fn pull(client: &Client, reference: &str, given: Option<&Auth>, format: Format) -> Result<String> {
     let auth = match given {
         Some(auth) => Some(auth.clone()),
         None => credentials::stored(reference)?,
@@ -79,12 +74,7 @@ async fn follow(mut stream: tonic::Streaming<admin::PullProgress>, format: Forma
     Err(Fault::new(Layer::Daemon, "pull", "the daemon ended the pull without saying how it went"))
 }
 
-async fn over_cri(
-    client: &Client,
-    reference: &str,
-    auth: Option<Auth>,
-    format: Format,
-) -> Result<String> {
+async fn over_cri(client: &Client, reference: &str, auth: Option<Auth>, format: Format) -> Result<String> {
     let wait = match format {
         Format::Table => {
             let text = format!("pulling {reference} (this runtime tells no progress: it has no admin contract)");
