@@ -9,16 +9,16 @@ pub struct Seccomp {
     pub default_action: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::null", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::null", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// Unix socket that receives the listener of `SCMP_ACT_NOTIFY`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub listener_path: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub listener_metadata: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::null", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<Syscall>,
 }
 
@@ -30,7 +30,7 @@ pub struct Syscall {
     pub action: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::null", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<Arg>,
 }
 
