@@ -6,6 +6,7 @@ mod schema;
 mod table;
 mod txn;
 
+pub(crate) use table::now;
 pub use table::{Entry, Record, Table};
 pub use txn::Txn;
 

@@ -1,5 +1,14 @@
 //! Snapshots: trees of files stacked on committed parents. Owns the contract; a snapshotter per file below.
 
+pub(crate) mod namespaced;
+mod overlay;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod testsuite;
+mod tree;
+
+pub use overlay::Overlay;
+pub(crate) use overlay::{SnapshotRecord, Staged};
+
 use plimsoll_fault::Result;
 use plimsoll_spec::mount::MountDescription;
 use serde::{Deserialize, Serialize};

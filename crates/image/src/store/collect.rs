@@ -1,0 +1,136 @@
+//! The one garbage collector: what no image, snapshot, lease or pull under way needs is removed.
+
+use super::Inner;
+use crate::db::Entry;
+use crate::snapshot::{SnapshotKind, SnapshotRecord};
+use plimsoll_fault::Result;
+use plimsoll_spec::digest::Digest;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A promise that records naming it are kept until it is given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeaseRecord {
+    /// Nanoseconds since 1970 UTC; `None` never expires.
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// Digests that pulls under way use, counted. Taken before a look at what is there, so that the collector either has done
+/// its work or knows better.
+#[derive(Clone, Default)]
+pub(crate) struct Holds(Arc<Mutex<HashMap<Digest, usize>>>);
+
+/// One pull's holds; given up when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<Held>);
+
+struct Held {
+    holds: Holds,
+    own: Mutex<HashSet<Digest>>,
+}
+
+impl Hold {
+    pub(crate) fn new(store: &Inner) -> Self {
+        Self(Arc::new(Held { holds: store.holds.clone(), own: Mutex::default() }))
+    }
+
+    pub(crate) fn add(&self, digest: &Digest) {
+        if self.0.own.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone()) {
+            *self.0.holds.0.lock().unwrap_or_else(PoisonError::into_inner).entry(digest.clone()).or_default() += 1;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut holds = self.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for digest in self.own.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            if let Some(count) = holds.get_mut(&digest) {
+                *count -= 1;
+                if *count == 0 {
+                    holds.remove(&digest);
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Marks and sweeps. Blob files go at once, folders of snapshots in the background.
+    pub(crate) fn collect(&self) -> Result<()> {
+        let holds = self.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (blobs, numbers) = self.db.write(|txn| {
+            let now = crate::db::now();
+            let leases = txn.list(&self.leases, None)?;
+            let live = |entry: &Entry<LeaseRecord>| entry.record.value.expires_at.is_none_or(|at| at > now);
+            let leases: HashSet<(String, String)> =
+                leases.into_iter().filter(live).map(|lease| (lease.namespace, lease.id)).collect();
+            let leased = |namespace: &str, lease: &Option<String>| {
+                lease.as_ref().is_some_and(|lease| leases.contains(&(namespace.to_owned(), lease.clone())))
+            };
+            let mut blobs: HashMap<String, HashSet<String>> = HashMap::new();
+            let mut chains: HashSet<String> = holds.keys().map(Digest::to_string).collect();
+            for image in txn.list(&self.images, None)? {
+                let own = blobs.entry(image.namespace).or_default();
+                own.extend(image.record.value.blobs.iter().map(|blob| blob.digest.to_string()));
+                chains.extend(image.record.value.chain.iter().map(Digest::to_string));
+            }
+            let mut gone = Vec::new();
+            for entry in txn.list(self.content.table(), None)? {
+                let held = entry.id.parse::<Digest>().is_ok_and(|digest| holds.contains_key(&digest));
+                let used = blobs.get(&entry.namespace).is_some_and(|own| own.contains(&entry.id));
+                if !held && !used && !leased(&entry.namespace, &entry.record.lease) {
+                    txn.remove(self.content.table(), &entry.namespace, &entry.id)?;
+                    gone.push(entry.id);
+                }
+            }
+            let mut numbers = Vec::new();
+            let snapshots = txn.list(self.overlay.table(), None)?;
+            let unused = unused(&snapshots, chains, &|entry| leased(&entry.namespace, &entry.record.lease));
+            for entry in unused {
+                txn.remove(self.overlay.table(), &entry.namespace, &entry.id)?;
+                numbers.push(entry.record.value.number);
+            }
+            let left: HashSet<String> = txn.list(self.content.table(), None)?.into_iter().map(|entry| entry.id).collect();
+            gone.retain(|id| !left.contains(id));
+            Ok((gone, numbers))
+        })?;
+        for number in numbers {
+            self.overlay.discard(number);
+        }
+        for blob in blobs {
+            if let Ok(digest) = blob.parse() {
+                self.content.unlink(&digest)?;
+            }
+        }
+        drop(holds);
+        Ok(())
+    }
+}
+
+/// Committed snapshots that neither an image's chain nor, through parents, anything alive leads to.
+fn unused<'e>(
+    snapshots: &'e [Entry<SnapshotRecord>],
+    chains: HashSet<String>,
+    leased: &dyn Fn(&Entry<SnapshotRecord>) -> bool,
+) -> Vec<&'e Entry<SnapshotRecord>> {
+    let by_key: HashMap<String, &Entry<SnapshotRecord>> = snapshots.iter().map(|entry| (key(entry), entry)).collect();
+    let mut used = HashSet::new();
+    let roots = snapshots.iter().filter(|entry| {
+        entry.record.value.kind != SnapshotKind::Committed || !entry.namespace.is_empty() || leased(entry)
+    });
+    let mut next: Vec<String> = roots.map(key).chain(chains).collect();
+    while let Some(name) = next.pop() {
+        if let Some(entry) = by_key.get(&name)
+            && used.insert(name)
+        {
+            next.extend(entry.record.value.parent.clone());
+        }
+    }
+    snapshots.iter().filter(|entry| !used.contains(&key(entry))).collect()
+}
+
+fn key(entry: &Entry<SnapshotRecord>) -> String {
+    if entry.namespace.is_empty() { entry.id.clone() } else { format!("{}/{}", entry.namespace, entry.id) }
+}
