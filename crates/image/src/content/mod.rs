@@ -159,7 +159,8 @@ impl Content {
         let known: HashSet<String> = self.records()?.into_iter().map(|entry| entry.id).collect();
         for (digest, path) in self.files()? {
             if !known.contains(&digest) {
-                fs::remove_file(&path).map_err(|e| io_fault("sweep", &format!("cannot remove {}", path.display()), &e))?;
+                fs::remove_file(&path)
+                    .map_err(|e| io_fault("sweep", &format!("cannot remove {}", path.display()), &e))?;
             }
         }
         Ok(())

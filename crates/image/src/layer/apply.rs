@@ -39,12 +39,8 @@ pub fn apply(stream: impl Read, target: &Path, rights: Rights) -> Result<Applied
         let error = std::io::Error::from(errno);
         io_fault("unpack", &format!("cannot open {}", target.display()), &error)
     })?;
-    let mut extractor = Extractor {
-        dirs: Dirs::new(root, rights),
-        rights,
-        applied: Applied::default(),
-        folder_times: Vec::new(),
-    };
+    let mut extractor =
+        Extractor { dirs: Dirs::new(root, rights), rights, applied: Applied::default(), folder_times: Vec::new() };
     extractor.run(&mut Blocks::new(stream, LAYER_BYTES))?;
     Ok(extractor.applied)
 }
@@ -85,26 +81,27 @@ impl Extractor {
     fn run<R: Read>(&mut self, blocks: &mut Blocks<R>) -> Result<()> {
         let mut parser = parser();
         loop {
-            let item = match parser.parse(blocks.window()).map_err(|e| hostile("layer's tar is malformed").because(&e))? {
-                ParseEvent::NeedData { min_bytes } => {
-                    if blocks.fill(min_bytes).map_err(|e| broken(&e))? {
+            let item =
+                match parser.parse(blocks.window()).map_err(|e| hostile("layer's tar is malformed").because(&e))? {
+                    ParseEvent::NeedData { min_bytes } => {
+                        if blocks.fill(min_bytes).map_err(|e| broken(&e))? {
+                            continue;
+                        }
+                        if blocks.window().iter().any(|byte| *byte != 0) {
+                            return Err(hostile("layer's tar is truncated").kind(Kind::DataLoss));
+                        }
+                        break;
+                    }
+                    ParseEvent::End { .. } => break,
+                    ParseEvent::GlobalExtensions { consumed, .. } => {
+                        blocks.consume(consumed);
                         continue;
                     }
-                    if blocks.window().iter().any(|byte| *byte != 0) {
-                        return Err(hostile("layer's tar is truncated").kind(Kind::DataLoss));
+                    ParseEvent::Entry { consumed, entry } => (consumed, Item::of(&entry, None)?),
+                    ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
+                        (consumed, Item::of(&entry, Some((sparse_map, real_size)))?)
                     }
-                    break;
-                }
-                ParseEvent::End { .. } => break,
-                ParseEvent::GlobalExtensions { consumed, .. } => {
-                    blocks.consume(consumed);
-                    continue;
-                }
-                ParseEvent::Entry { consumed, entry } => (consumed, Item::of(&entry, None)?),
-                ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
-                    (consumed, Item::of(&entry, Some((sparse_map, real_size)))?)
-                }
-            };
+                };
             blocks.consume(item.0);
             self.entry(&item.1, blocks)?;
         }
@@ -157,7 +154,9 @@ impl Extractor {
         }
         let (parent, name) = self.dirs.parent(&item.path).map_err(|e| fail("open the folder of", e))?;
         match item.kind {
-            EntryType::Regular | EntryType::Continuous | EntryType::GnuSparse => self.file(item, &parent, name, size, blocks)?,
+            EntryType::Regular | EntryType::Continuous | EntryType::GnuSparse => {
+                self.file(item, &parent, name, size, blocks)?
+            }
             EntryType::Directory => {
                 let folder = node::folder(&mut self.dirs, &parent, name, self.rights).map_err(|e| fail("make", e))?;
                 item.meta.apply(folder.as_fd(), self.rights, false).map_err(|e| fail("set owner and mode of", e))?;
@@ -180,7 +179,10 @@ impl Extractor {
             EntryType::Fifo => self.special(item, &parent, name, FileType::Fifo)?,
             other => {
                 let kind = char::from(other.to_byte());
-                return Err(hostile(format!("layer entry {} has the unsupported type {kind:?}", shown(item.path.bytes()))));
+                return Err(hostile(format!(
+                    "layer entry {} has the unsupported type {kind:?}",
+                    shown(item.path.bytes())
+                )));
             }
         }
         self.applied.usage.inodes += 1;
@@ -192,7 +194,9 @@ impl Extractor {
             return Err(hostile("layer's root entry is not a folder"));
         }
         let root = self.dirs.folder(&[]).map_err(|e| failed("open", &item.path, e))?;
-        item.meta.apply(root.as_fd(), self.rights, false).map_err(|e| failed("set owner and mode of", &item.path, e))?;
+        item.meta
+            .apply(root.as_fd(), self.rights, false)
+            .map_err(|e| failed("set owner and mode of", &item.path, e))?;
         self.dirs.implied.remove(&b""[..]);
         self.folder_times.push((item.path.clone(), item.meta.times()));
         Ok(())
@@ -302,9 +306,13 @@ fn failed(act: &str, path: &EntryPath, errno: Errno) -> Fault {
     let what = format!("cannot {act} layer entry {}", shown(path.bytes()));
     match errno {
         Errno::XDEV => hostile(format!("layer entry {} leaves the layer through a symlink", shown(path.bytes()))),
-        Errno::LOOP | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::ISDIR | Errno::EXIST | Errno::INVAL | Errno::MLINK => {
-            hostile(what).because(&error)
-        }
+        Errno::LOOP
+        | Errno::NOTDIR
+        | Errno::NAMETOOLONG
+        | Errno::ISDIR
+        | Errno::EXIST
+        | Errno::INVAL
+        | Errno::MLINK => hostile(what).because(&error),
         _ => io_fault("unpack", &what, &error),
     }
 }

@@ -40,7 +40,10 @@ impl<'m> SparseWriter<'m> {
     pub(super) fn write(&mut self, file: &File, mut bytes: &[u8]) -> std::io::Result<()> {
         while !bytes.is_empty() {
             let Some(region) = self.map.first() else {
-                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "more bytes than the sparse map holds"));
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::InvalidData,
+                    "more bytes than the sparse map holds",
+                ));
             };
             let room = region.length - self.done;
             let piece = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());

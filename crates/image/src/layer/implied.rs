@@ -35,6 +35,7 @@ pub(crate) fn inherit(layer: &Path, implied: &[Vec<u8>], below: &[PathBuf], chow
 fn folder_at(root: BorrowedFd<'_>, path: &[u8]) -> Option<Stat> {
     let name = if path.is_empty() { &b"."[..] } else { path };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let found = rustix::fs::openat2(root, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS);
+    let found =
+        rustix::fs::openat2(root, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS);
     rustix::fs::statat(found.ok()?, "", AtFlags::EMPTY_PATH).ok()
 }

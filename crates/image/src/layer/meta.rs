@@ -58,7 +58,13 @@ impl Meta {
     }
 
     /// For what cannot be opened: symlinks, devices, FIFOs. `name` was just made in `parent` by us.
-    pub(super) fn apply_at(&self, parent: BorrowedFd<'_>, name: &[u8], symlink: bool, rights: Rights) -> Result<(), Errno> {
+    pub(super) fn apply_at(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        symlink: bool,
+        rights: Rights,
+    ) -> Result<(), Errno> {
         if rights.chown {
             let (uid, gid) = self.owner();
             rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;

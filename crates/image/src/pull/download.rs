@@ -155,4 +155,3 @@ fn write(mut ingest: Ingest, mut pieces: Receiver<Piece>, namespace: &str, blob:
 fn stopped() -> Fault {
     Fault::new(Layer::Store, "fetch", "the download was stopped").kind(Kind::Cancelled)
 }
-

@@ -45,7 +45,8 @@ pub(super) async fn layers(job: &Arc<Job>, blobs: &[Descriptor], diff_ids: &[Dig
     }
     let mut first = Ok(());
     for fetch in fetches {
-        let fetched = fetch.await.unwrap_or_else(|_| Err(Fault::new(Layer::Daemon, "pull", "a download's task panicked")));
+        let fetched =
+            fetch.await.unwrap_or_else(|_| Err(Fault::new(Layer::Daemon, "pull", "a download's task panicked")));
         first = first.and(fetched);
     }
     for (index, flight) in flights {

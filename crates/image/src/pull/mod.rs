@@ -78,7 +78,8 @@ async fn fetch(job: &Arc<Job>) -> Result<Image> {
     blobs.dedup_by(|a, b| a.digest == b.digest);
     let (store, namespace, reference) = (Arc::clone(&job.store), job.namespace.clone(), job.reference.clone());
     let id = plan.manifest.config.digest.clone();
-    Inner::blocking(move || store.record(&namespace, &reference, &plan.top, id, plan.target, blobs, plan.config, chain)).await
+    Inner::blocking(move || store.record(&namespace, &reference, &plan.top, id, plan.target, blobs, plan.config, chain))
+        .await
 }
 
 impl Job {

@@ -71,7 +71,9 @@ fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Descriptor {
 /// The entry that fits the host best; the first of equals. An entry without platform counts only if it is alone.
 fn choose(index: &Index, host: &Platform) -> Result<Descriptor> {
     let image = |entry: &&Descriptor| {
-        entry.media_type.is_empty() || media_type::is_manifest(&entry.media_type) || media_type::is_index(&entry.media_type)
+        entry.media_type.is_empty()
+            || media_type::is_manifest(&entry.media_type)
+            || media_type::is_index(&entry.media_type)
     };
     let entries: Vec<&Descriptor> = index.manifests.iter().filter(image).collect();
     let ranked = entries.iter().filter_map(|entry| Some((host.rank(entry.platform.as_ref()?)?, *entry)));
@@ -101,7 +103,8 @@ async fn finish(
     if !(kind.is_empty() || media_type::is_image_config(kind) || kind == "application/octet-stream") {
         return Err(bad(format!("{} is no container image: its config has the type {kind:?}", job.reference)));
     }
-    if let Some(layer) = manifest.layers.iter().find(|layer| media_type::layer_compression(&layer.media_type).is_none()) {
+    if let Some(layer) = manifest.layers.iter().find(|layer| media_type::layer_compression(&layer.media_type).is_none())
+    {
         return Err(bad(format!("layer {} has the unsupported type {:?}", layer.digest, layer.media_type)));
     }
     let config = config(job, &manifest.config).await?;
@@ -125,7 +128,8 @@ async fn config(job: &Job, blob: &Descriptor) -> Result<ImageConfig> {
     super::blob(job, blob, None).await?;
     let (content, digest) = (job.store.content.clone(), blob.digest.clone());
     let bytes = Inner::blocking(move || content.read(&digest, CONFIG_MAX)).await?;
-    ImageConfig::parse(&bytes).map_err(|error| bad(format!("image config {} cannot be read", blob.digest)).because(&error))
+    ImageConfig::parse(&bytes)
+        .map_err(|error| bad(format!("image config {} cannot be read", blob.digest)).because(&error))
 }
 
 #[cfg(test)]

@@ -101,7 +101,8 @@ async fn bearer_token(http: &Http, challenge: &Challenge, key: &TokenKey, host: 
     let realm_host = realm.authority().map_or("?", |authority| authority.as_str());
     if !status.is_success() {
         let what = format!("{} from the token endpoint {realm_host} of {host}", status.as_u16());
-        let kind = if status.as_u16() == 401 || status.as_u16() == 403 { Kind::Unauthenticated } else { Kind::Unavailable };
+        let kind =
+            if status.as_u16() == 401 || status.as_u16() == 403 { Kind::Unauthenticated } else { Kind::Unavailable };
         let fault = Fault::new(Layer::Registry, "authenticate", what).kind(kind).why(body_text(&body));
         return Err(fault.detail(|d| {
             d.host = Some(realm_host.to_owned());
@@ -127,7 +128,8 @@ fn token_request(
 ) -> std::result::Result<Request<Full<Bytes>>, hyper::http::Error> {
     let query = format!("service={}&scope={}", percent_encode(service), percent_encode(scope));
     if let Some(Auth::IdentityToken(refresh)) = auth {
-        let form = format!("grant_type=refresh_token&client_id=plimsoll&refresh_token={}&{query}", percent_encode(refresh));
+        let form =
+            format!("grant_type=refresh_token&client_id=plimsoll&refresh_token={}&{query}", percent_encode(refresh));
         return Request::builder()
             .method(Method::POST)
             .uri(realm)

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn docker_hub_and_several_challenges() {
-        let found = parse(r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b:pull,push""#);
+        let found =
+            parse(r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b:pull,push""#);
         assert_eq!(found[0].scheme, "bearer");
         assert_eq!(found[0].parameters["scope"], "a:b:pull,push");
         let two = parse(r#"Basic realm="x, \"y\"", Bearer realm=z , error="insufficient_scope""#);

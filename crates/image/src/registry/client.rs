@@ -8,7 +8,9 @@ use crate::limits::{ANSWER_MAX, ATTEMPTS, RETRY_AFTER_MAX};
 use crate::store::Auth;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+};
 use hyper::{Request, Response, StatusCode};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_spec::digest::Digest;
@@ -63,7 +65,12 @@ impl Client {
     }
 
     /// Asks for a manifest by the digest that an index gave.
-    pub(crate) async fn manifest_at(&self, reference: &Reference, digest: &Digest, auth: Option<&Auth>) -> Result<Resolved> {
+    pub(crate) async fn manifest_at(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        auth: Option<&Auth>,
+    ) -> Result<Resolved> {
         self.manifest(reference, &digest.to_string(), Some(digest), auth).await
     }
 
@@ -103,7 +110,11 @@ impl Client {
         let mut failed: Option<Fault> = None;
         for endpoint in self.config.endpoints(reference)? {
             let asked = self.ask(&endpoint, &path, &headers, reference, auth, |response, host| async move {
-                let skip = if response.status() == StatusCode::PARTIAL_CONTENT { check_range(&response, offset, &host)? } else { offset };
+                let skip = if response.status() == StatusCode::PARTIAL_CONTENT {
+                    check_range(&response, offset, &host)?
+                } else {
+                    offset
+                };
                 Ok(BlobBody { body: response.into_body(), host, skip })
             });
             match asked.await {
@@ -182,7 +193,13 @@ impl Client {
         Ok(again)
     }
 
-    async fn refusal(&self, response: Response<Incoming>, endpoint: &Endpoint, reference: &Reference, with_auth: bool) -> Fault {
+    async fn refusal(
+        &self,
+        response: Response<Incoming>,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        with_auth: bool,
+    ) -> Fault {
         let (parts, body) = response.into_parts();
         let status = parts.status.as_u16();
         let host = &endpoint.host;
@@ -231,9 +248,9 @@ fn build(
     if let Some(value) = authorization {
         request = request.header(AUTHORIZATION, value);
     }
-    request.body(Full::default()).map_err(|error| {
-        Fault::invalid("request", format!("cannot ask {} for {path}", endpoint.host)).because(&error)
-    })
+    request
+        .body(Full::default())
+        .map_err(|error| Fault::invalid("request", format!("cannot ask {} for {path}", endpoint.host)).because(&error))
 }
 
 /// Failures of the moment: a broken connection, 5xx, 429. A host that does not listen stays dead for this call.
@@ -270,10 +287,15 @@ fn check_manifest(headers: &HeaderMap, bytes: Bytes, wanted: Option<&Digest>, ho
 /// The bytes to skip of a partial answer: none if it starts where it was asked to.
 fn check_range(response: &Response<Incoming>, offset: u64, host: &str) -> Result<u64> {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let start: Option<u64> = range.strip_prefix("bytes ").and_then(|rest| rest.split('-').next()).and_then(|text| text.parse().ok());
+    let start: Option<u64> =
+        range.strip_prefix("bytes ").and_then(|rest| rest.split('-').next()).and_then(|text| text.parse().ok());
     match start {
         Some(start) if start <= offset => Ok(offset - start),
-        _ => Err(Fault::new(Layer::Registry, "fetch", format!("registry {host} answers with range {range:?} from {offset}"))),
+        _ => Err(Fault::new(
+            Layer::Registry,
+            "fetch",
+            format!("registry {host} answers with range {range:?} from {offset}"),
+        )),
     }
 }
 

@@ -57,9 +57,8 @@ fn mirror(url: &str, domain: &str) -> Result<Endpoint> {
     let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or(rest));
     let host = host.filter(|host| !host.is_empty() && !host.contains(['@', '?', '#', ' ']));
-    let host = host.ok_or_else(|| {
-        Fault::invalid("configure", format!("mirror {url:?} is not a URL like https://host:port"))
-    })?;
+    let host =
+        host.ok_or_else(|| Fault::invalid("configure", format!("mirror {url:?} is not a URL like https://host:port")))?;
     Ok(Endpoint { base: base.into(), host: host.into(), own: false, namespace: Some(domain.into()) })
 }
 

@@ -141,7 +141,8 @@ fn redirect(response: &Response<Incoming>, from: &Uri) -> Result<Option<Uri>> {
     }
     let host = host_of(from);
     let wrong = |what: &str| Fault::new(Layer::Registry, "redirect", format!("registry {host} redirects {what}"));
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(|| wrong("nowhere"))?;
+    let location =
+        response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(|| wrong("nowhere"))?;
     let next = resolve(from, location).ok_or_else(|| wrong("to something that is no URL"))?;
     if from.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
         return Err(wrong("from TLS to plain HTTP"));
@@ -167,10 +168,13 @@ fn origin(uri: &Uri) -> (Option<&str>, Option<&str>, Option<u16>) {
 }
 
 pub(super) fn host_of(uri: &Uri) -> String {
-    uri.authority().map_or_else(|| "?".to_owned(), |authority| {
-        let text = authority.as_str();
-        text.rsplit('@').next().unwrap_or(text).to_owned()
-    })
+    uri.authority().map_or_else(
+        || "?".to_owned(),
+        |authority| {
+            let text = authority.as_str();
+            text.rsplit('@').next().unwrap_or(text).to_owned()
+        },
+    )
 }
 
 /// For query strings: everything but unreserved characters (RFC 3986 §2.3).
@@ -202,7 +206,8 @@ pub(super) fn body_text(body: &[u8]) -> String {
     let clean = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
     match serde_json::from_slice::<Answer>(body) {
         Ok(answer) => {
-            let lines: Vec<String> = answer.errors.iter().take(3).map(|e| format!("{} {}", e.code, e.message)).collect();
+            let lines: Vec<String> =
+                answer.errors.iter().take(3).map(|e| format!("{} {}", e.code, e.message)).collect();
             clean(lines.join("; ").trim())
         }
         Err(_) => clean(&String::from_utf8_lossy(body)),

@@ -32,7 +32,12 @@ impl<S> Namespaced<S> {
 }
 
 impl<S: Snapshotter> Snapshotter for Namespaced<S> {
-    fn prepare(&self, key: &str, parent: Option<&str>, labels: BTreeMap<String, String>) -> Result<Vec<MountDescription>> {
+    fn prepare(
+        &self,
+        key: &str,
+        parent: Option<&str>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Vec<MountDescription>> {
         self.inner.prepare(&self.key(key), parent.map(|p| self.key(p)).as_deref(), labels)
     }
 

@@ -92,7 +92,8 @@ impl Inner {
                 txn.remove(self.overlay.table(), &entry.namespace, &entry.id)?;
                 numbers.push(entry.record.value.number);
             }
-            let left: HashSet<String> = txn.list(self.content.table(), None)?.into_iter().map(|entry| entry.id).collect();
+            let left: HashSet<String> =
+                txn.list(self.content.table(), None)?.into_iter().map(|entry| entry.id).collect();
             gone.retain(|id| !left.contains(id));
             Ok((gone, numbers))
         })?;

@@ -117,7 +117,8 @@ fn find(images: &[Image], name: &str) -> Result<Option<usize>> {
     if name.len() < ID_PREFIX_MIN || !name.bytes().all(hex) {
         return Ok(None);
     }
-    let mut matching = images.iter().enumerate().filter(|(_, image)| image.id.hex().starts_with(name)).map(|(at, _)| at);
+    let mut matching =
+        images.iter().enumerate().filter(|(_, image)| image.id.hex().starts_with(name)).map(|(at, _)| at);
     match (matching.next(), matching.next()) {
         (Some(_), Some(_)) => {
             let what = format!("image id {name} is ambiguous");

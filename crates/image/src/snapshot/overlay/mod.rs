@@ -255,7 +255,12 @@ impl Overlay {
 }
 
 impl Snapshotter for Overlay {
-    fn prepare(&self, key: &str, parent: Option<&str>, labels: BTreeMap<String, String>) -> Result<Vec<MountDescription>> {
+    fn prepare(
+        &self,
+        key: &str,
+        parent: Option<&str>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Vec<MountDescription>> {
         self.create(key, parent, SnapshotKind::Active, labels)
     }
 
@@ -312,7 +317,8 @@ impl Snapshotter for Overlay {
         let (namespace, id) = split(key);
         let number = self.db.write(|txn| {
             let record = txn.read(&self.records, namespace, id)?.ok_or_else(|| missing(key))?;
-            let child = txn.list(&self.records, None)?.into_iter().find(|e| e.record.value.parent.as_deref() == Some(key));
+            let child =
+                txn.list(&self.records, None)?.into_iter().find(|e| e.record.value.parent.as_deref() == Some(key));
             if let Some(child) = child {
                 let what = format!("snapshot {key} is the parent of {}", join(&child));
                 return Err(Fault::new(Layer::Store, "remove", what).kind(Kind::FailedPrecondition));
