@@ -32,7 +32,7 @@ fn image_config(config: &Config, db: Db) -> plimsoll_image::Config {
         insecure: config.registry.insecure.iter().map(|host| host.as_str().to_owned()).collect(),
         mirrors: config.registry.mirrors.iter().map(|(host, urls)| (host.as_str().to_owned(), text(urls))).collect(),
     };
-    plimsoll_image::Config { db, registry, platform: Platform::host() }
+    plimsoll_image::Config { db, registry, platform: Platform::host(), rights: plimsoll_image::Rights::ROOT }
 }
 
 fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {

@@ -227,8 +227,8 @@ impl Store {
     }
 
     /// The default snapshotter for keys of `namespace`; chain IDs are shared between namespaces.
-    pub fn snapshotter(&self, namespace: &str) -> Arc<dyn Snapshotter> {
-        Arc::new(Namespaced { inner: self.0.overlay.clone(), namespace: namespace.to_owned() })
+    pub fn snapshotter(&self, namespace: &str) -> Result<Arc<dyn Snapshotter>> {
+        Ok(Arc::new(Namespaced { inner: self.0.overlay.clone(), namespace: namespace.to_owned() }))
     }
 
     pub fn content(&self) -> &Content {
