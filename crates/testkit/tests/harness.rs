@@ -1,7 +1,7 @@
 //! The harness itself: what it puts away, and that it sees what is left.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Scratch, bundle, leak};
+use plimsoll_testkit::{Registry, Scratch, bundle, images, leak, run};
 use std::process::Command;
 
 #[test]
@@ -30,4 +30,15 @@ fn a_bundle_has_busybox_and_a_config() {
     made.args(&["echo", "hello"]);
     let text = std::fs::read_to_string(made.path.join("config.json")).expect("config.json");
     assert!(text.contains("hello") && made.path.join("rootfs/bin/sh").is_file());
+}
+
+#[test]
+fn the_images_reach_a_real_registry() {
+    let scratch = Scratch::new();
+    let registry = Registry::start(&scratch);
+    let reference = images::nginx().push(&registry, "web:1");
+    let text = format!("docker://{reference}");
+    let shown = run(Command::new("skopeo").args(["inspect", "--tls-verify=false", &text])).ok();
+    assert!(shown.contains("SERVED_BY") && shown.contains("web"), "{shown}");
+    images::busybox().push(&registry, "busybox:1");
 }
