@@ -1,0 +1,13 @@
+//! The shim, driven over its real socket by our daemon's client.
+#![cfg(feature = "privileged")]
+
+#[path = "shim/harness.rs"]
+mod harness;
+#[path = "shim/logs.rs"]
+mod logs;
+#[path = "shim/sandbox.rs"]
+mod sandbox;
+#[path = "shim/stdio.rs"]
+mod stdio;
+#[path = "shim/tasks.rs"]
+mod tasks;
