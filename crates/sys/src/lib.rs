@@ -2,14 +2,28 @@
 
 #![allow(unsafe_code)]
 
+pub mod caps;
+pub mod cgroup;
 pub mod detached;
+mod errno;
 pub mod fifo;
 pub mod fork;
 pub mod host;
 pub mod hostmount;
+pub mod keyring;
+pub mod loopback;
+pub mod message;
+pub mod mount;
 pub mod netns;
+pub mod ns;
+pub mod process;
+pub mod procfs;
+pub mod pty;
+pub mod root;
+pub mod seal;
 pub mod seccomp;
 pub mod signalfd;
+pub mod signals;
 mod thread;
 pub mod unshare;
 

@@ -1,0 +1,218 @@
+//! Making processes and waiting for them: clone3 (which rustix lacks), exec by descriptor, exit statuses, close_range.
+
+use crate::{SingleThread, errno};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// `CLONE_NEW*` flags: the namespaces a child is born into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    pub const NONE: Self = Self(0);
+    pub const MOUNT: Self = Self(libc::CLONE_NEWNS as u64);
+    pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP as u64);
+    pub const UTS: Self = Self(libc::CLONE_NEWUTS as u64);
+    pub const IPC: Self = Self(libc::CLONE_NEWIPC as u64);
+    pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    pub const PID: Self = Self(libc::CLONE_NEWPID as u64);
+    pub const NET: Self = Self(libc::CLONE_NEWNET as u64);
+    pub const TIME: Self = Self(0x80);
+
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// Which of the two processes this is.
+#[derive(Debug)]
+pub enum Fork {
+    Parent { child: Pid, pidfd: OwnedFd },
+    Child,
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Copies the calling process, without an exec, into new `namespaces` and, with a cgroup v2 directory, into that cgroup
+/// (Linux 5.7). The child gets SIGCHLD as exit signal and goes on in the same function.
+pub fn clone3(_: &SingleThread, namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain integers; all zero is its neutral value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces.bits() | CLONE_PIDFD;
+    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: no CLONE_VM, so the child has its own copy of the memory and its stack. The token proves that no other thread
+    // could hold a lock (allocator, stdio) at the moment of the copy.
+    let got = unsafe {
+        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), std::mem::size_of::<libc::clone_args>())
+    };
+    match got {
+        -1 => Err(errno::last()),
+        0 => Ok(Fork::Child),
+        child => {
+            // SAFETY: with CLONE_PIDFD the kernel stored a fresh descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            let child = i32::try_from(child).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+            Ok(Fork::Parent { child, pidfd })
+        }
+    }
+}
+
+/// A pidfd for a process that need not be a child. `ESRCH`: no such process.
+pub fn pidfd(pid: Pid) -> Result<OwnedFd, Errno> {
+    rustix::process::pidfd_open(pid, PidfdFlags::empty())
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+impl Exit {
+    /// The shell's convention: the code, or 128 + signal.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+
+    pub fn from_status(status: WaitStatus) -> Option<Self> {
+        if let Some(code) = status.exit_status() {
+            return Some(Self::Code(code));
+        }
+        status.terminating_signal().map(Self::Signal)
+    }
+}
+
+/// Blocks until the child ends, and reaps it.
+pub fn wait(child: Pid) -> Result<Exit, Errno> {
+    loop {
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                if let Some(exit) = Exit::from_status(status) {
+                    return Ok(exit);
+                }
+            }
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reaps the child if it has ended.
+pub fn try_wait(child: Pid) -> Result<Option<Exit>, Errno> {
+    match rustix::process::waitpid(Some(child), WaitOptions::NOHANG)? {
+        Some((_, status)) => Ok(Exit::from_status(status)),
+        None => Ok(None),
+    }
+}
+
+/// `execve`. Returns only on failure.
+pub fn exec(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    let args = pointers(args);
+    let env = pointers(env);
+    // SAFETY: both arrays end with null and their strings, borrowed from the caller, outlive the call.
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    errno::last()
+}
+
+/// `execveat` of an open file. Returns only on failure.
+pub fn exec_fd(file: impl AsFd, args: &[CString], env: &[CString]) -> Errno {
+    let args = pointers(args);
+    let env = pointers(env);
+    // SAFETY: both arrays end with null and their strings outlive the call; the path is the empty C string that
+    // AT_EMPTY_PATH asks for.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    errno::last()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Ends the process at once, running no destructor and no exit handler: what a cloned child does instead of returning.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sets close-on-exec on every descriptor from `first` up (Linux 5.11): what the runtime opened, or inherited unasked,
+/// never reaches the container (CVE-2024-21626).
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: marks descriptors only; none is closed, so no owner is invalidated.
+    let got = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    if got == 0 { Ok(()) } else { Err(errno::last()) }
+}
+
+/// Clears close-on-exec on the inherited descriptors `first..first + count`. `EBADF` names none that is missing: they are
+/// skipped.
+pub fn keep_over_exec(first: i32, count: u32) -> Result<(), Errno> {
+    for fd in (first..).take(count as usize) {
+        // SAFETY: F_SETFD on a number changes a flag of the calling process's table; a number that is not open gives EBADF.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } == -1 && errno::last() != Errno::BADF {
+            return Err(errno::last());
+        }
+    }
+    Ok(())
+}
+
+/// Sends a signal by number (real-time ones too) to a process.
+pub fn signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a null siginfo asks for the same as kill(2); flags must be 0.
+    let got = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if got == 0 { Ok(()) } else { Err(errno::last()) }
+}
+
+/// Sends a signal by number to a pid. Only for pids read from a cgroup that is still there.
+pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill has no memory preconditions; Pid is positive, so never a group.
+    let got = unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
+    if got == 0 { Ok(()) } else { Err(errno::last()) }
+}
