@@ -1,7 +1,10 @@
 //! `create`: from a bundle to a container init that waits for `start`.
 
-use crate::{Root, Stdio};
-use plimsoll_fault::{Fault, Kind, Layer};
+use crate::fault::At;
+use crate::parent::init::{self, Release, Waiting};
+use crate::sync::Message;
+use crate::{Root, Stdio, delete};
+use plimsoll_fault::Fault;
 use plimsoll_sys::SingleThread;
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
@@ -53,6 +56,30 @@ pub struct Created {
 /// (clone3): a forked worker that calls this and exits leaves it to the nearest subreaper. On a fault nothing is left
 /// behind: no process, mount, cgroup or state.
 pub fn create(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Result<Created, Fault> {
-    let _ = (token, root, request);
-    Err(Fault::new(Layer::OciRuntime, "create", "create is not there yet").kind(Kind::Unimplemented))
+    Ok(init::make(token, root, request, Release::Start)?.created)
+}
+
+/// `create` and `start` in one: returns once the program is being executed. When it cannot be, everything is removed again.
+pub fn run(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Result<Created, Fault> {
+    let waiting = init::make(token, root, request, Release::Channel)?;
+    let executed = match waiting.channel.send(&Message::Execute) {
+        Ok(()) => init::await_exec(&waiting.channel),
+        Err(error) => Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
+    };
+    match executed {
+        Ok(()) => Ok(waiting.created),
+        Err(fault) => Err(abandon(root, waiting, fault)),
+    }
+}
+
+/// The init has said why it cannot go on, and ends.
+fn abandon(root: &Root, waiting: Waiting, fault: Fault) -> Fault {
+    let fault = fault.in_container(&waiting.record.id);
+    if let Err(error) = plimsoll_sys::process::wait(waiting.created.pid) {
+        return fault.why(format!("waiting for the init failed: {error}"));
+    }
+    match delete(root, &waiting.record.id, true) {
+        Ok(()) => fault,
+        Err(second) => fault.why(format!("removing the container failed: {second}")),
+    }
 }

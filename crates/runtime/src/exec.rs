@@ -1,10 +1,20 @@
 //! `exec`: one more process in a running container.
 
-use crate::{Created, Root, Stdio};
+use crate::fault::At;
+use crate::parent::cgroup;
+use crate::parent::init::{await_exec, write_pid};
+use crate::parent::sources::own_pid_namespace;
+use crate::parent::spawn::{PidNamespace, spawn};
+use crate::plan::{self, ProcessPlan};
+use crate::record::Record;
+use crate::sync::Channel;
+use crate::{Created, Root, Stdio, child};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::Process;
+use plimsoll_spec::runtime::{Process, Status};
 use plimsoll_sys::SingleThread;
-use std::path::Path;
+use plimsoll_sys::process::{Fork, Namespaces};
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
 
 /// What to run and where.
 #[derive(Debug)]
@@ -32,6 +42,89 @@ impl<'a> ExecRequest<'a> {
 /// Runs a process in the namespaces, cgroup and seccomp filter of the container and returns once its program is being
 /// executed (or with the fault that prevented it). The process is a direct child of the caller.
 pub fn exec(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<Created, Fault> {
-    let _ = (token, root, request);
-    Err(Fault::new(Layer::OciRuntime, "exec", "exec is not there yet").kind(Kind::Unimplemented))
+    let id = request.id.to_owned();
+    steps(token, root, request).map_err(|fault| fault.in_container(&id))
+}
+
+fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<Created, Fault> {
+    let (record, folder) = Record::load(root, request.id)?;
+    let init = record.pidfd().filter(|_| runnable(record.status(&folder), request.ignore_paused));
+    let Some(init) = init else { return Err(not_running(&record, &folder)) };
+    let process = ProcessPlan::new(&request.process, "/process")?;
+    terminal_agrees(&process, &request)?;
+    let seccomp = Record::spec(&folder)?.linux.and_then(|linux| linux.seccomp);
+    let seccomp = seccomp.as_ref().map(plan::filter).transpose()?;
+    let folders = cgroup_folders(&record, request.cgroup)?;
+    let is_v2 = record.cgroups.iter().all(|(controllers, _)| controllers.is_empty());
+    let (tasks, v2) = if is_v2 {
+        (Vec::new(), cgroup::v2_folder_of(folders.iter().map(PathBuf::as_path))?)
+    } else {
+        (cgroup::tasks_of(folders.iter().map(PathBuf::as_path))?, None)
+    };
+    let own = own_pid_namespace()?;
+    let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
+    let pid = PidNamespace { target: init.as_fd(), own: &own };
+    let (child, pidfd) = match spawn(token, Namespaces::NONE, Some(pid), v2.as_ref().map(AsFd::as_fd))? {
+        Fork::Parent { child, pidfd } => (child, pidfd),
+        Fork::Child => {
+            drop((ours, own));
+            let ExecRequest { id, stdio, preserve_fds, .. } = request;
+            let channel = theirs;
+            child::exec(token, child::Exec { id, init, process, seccomp, tasks, stdio, preserve_fds, channel })
+        }
+    };
+    drop(theirs);
+    let created = Created { pid: child, pidfd };
+    // A frozen process speaks only once it is thawed: then there is nothing to wait for.
+    if record.status(&folder) != Status::Paused
+        && let Err(fault) = await_exec(&ours)
+    {
+        return Err(reaped(created, fault));
+    }
+    if let Some(path) = request.pid_file {
+        write_pid(path, created.pid)?;
+    }
+    Ok(created)
+}
+
+/// The child has said why it cannot go on, and ends.
+fn reaped(created: Created, fault: Fault) -> Fault {
+    match plimsoll_sys::process::wait(created.pid) {
+        Ok(_) => fault,
+        Err(error) => fault.why(format!("waiting for the process failed: {error}")),
+    }
+}
+
+fn runnable(status: Status, ignore_paused: bool) -> bool {
+    match status {
+        Status::Running | Status::Created => true,
+        Status::Paused => ignore_paused,
+        Status::Creating | Status::Stopped => false,
+    }
+}
+
+fn not_running(record: &Record, folder: &Path) -> Fault {
+    let status = record.status(folder);
+    let what = match status {
+        Status::Paused => "cannot exec in a paused container".to_owned(),
+        _ => format!("cannot exec in a {status} container: container not running"),
+    };
+    Fault::new(Layer::OciRuntime, "exec", what).kind(Kind::FailedPrecondition)
+}
+
+fn terminal_agrees(process: &ProcessPlan, request: &ExecRequest<'_>) -> Result<(), Fault> {
+    match (process.terminal, matches!(request.stdio, Stdio::Console { .. })) {
+        (true, false) => Err(Fault::invalid("plan", "/process/terminal: true needs a console socket")),
+        (false, true) => Err(Fault::invalid("plan", "a console socket was given, but /process/terminal is false")),
+        _ => Ok(()),
+    }
+}
+
+/// The container's folders, or a group below them.
+fn cgroup_folders(record: &Record, below: Option<&str>) -> Result<Vec<PathBuf>, Fault> {
+    let below = Path::new(below.unwrap_or("").trim_start_matches('/'));
+    if below.components().any(|c| !matches!(c, Component::Normal(_))) {
+        return Err(Fault::invalid("plan", format!("invalid sub-cgroup {}", below.display())));
+    }
+    Ok(record.cgroups.iter().map(|(_, path)| path.join(below)).collect())
 }

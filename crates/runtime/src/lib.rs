@@ -1,18 +1,24 @@
 //! The OCI runtime as a library: one container's namespaces, cgroups, mounts and credentials. `plimrun` and the shim call
 //! the same functions. Synchronous, no executor, no threads: whoever calls `create` or `exec` holds the `SingleThread` token.
 
+mod child;
 mod create;
 mod delete;
 mod exec;
 mod fault;
 mod kill;
+mod parent;
+mod plan;
+mod record;
 mod root;
 pub mod seccomp;
 mod start;
 mod state;
 mod stdio;
+mod sync;
+mod time;
 
-pub use create::{CreateRequest, Created, create};
+pub use create::{CreateRequest, Created, create, run};
 pub use delete::delete;
 pub use exec::{ExecRequest, exec};
 pub use kill::kill;
@@ -20,3 +26,9 @@ pub use root::Root;
 pub use start::start;
 pub use state::{container_process, list, state};
 pub use stdio::Stdio;
+pub use time::now_rfc3339;
+
+/// Every mount option that is understood (filesystem data apart), sorted: for `features`.
+pub fn mount_options() -> Vec<String> {
+    plan::mount_options()
+}

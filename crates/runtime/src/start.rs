@@ -1,10 +1,44 @@
 //! `start`: lets a created container's init execute its program.
 
+use crate::fault::At;
+use crate::parent::init::{await_exec, start_address};
+use crate::record::{Record, START_SOCKET};
+use crate::sync::{Channel, Message};
 use crate::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_spec::runtime::Status;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::path::Path;
 
-/// Returns once the program is being executed, or with the fault of the execution (`exec: "/x": not found`).
+/// Returns once the program is being executed, or with the fault of the execution (`exec: "/x": no such file or directory`).
 pub fn start(root: &Root, id: &str) -> Result<(), Fault> {
-    let _ = (root, id);
-    Err(Fault::new(Layer::OciRuntime, "start", "start is not there yet").kind(Kind::Unimplemented))
+    let (record, folder) = Record::load(root, id)?;
+    steps(&record, &folder).map_err(|fault| fault.in_container(id))
+}
+
+fn steps(record: &Record, folder: &Path) -> Result<(), Fault> {
+    let status = record.status(folder);
+    if status != Status::Created {
+        let what = match status {
+            Status::Stopped => "cannot start a container that has stopped".to_owned(),
+            other => format!("cannot start an already {other} container"),
+        };
+        return Err(Fault::new(Layer::OciRuntime, "start", what).kind(Kind::FailedPrecondition));
+    }
+    let channel = knock(folder)?;
+    let what = || "cannot release the container's init".to_owned();
+    channel.send(&Message::Execute).at("start", "send", folder, what)?;
+    // From here on the container is no longer "created", whether its program can be executed or not.
+    let socket = folder.join(START_SOCKET);
+    std::fs::remove_file(&socket).at("start", "unlink", &socket, what)?;
+    await_exec(&channel)
+}
+
+fn knock(folder: &Path) -> Result<Channel, Fault> {
+    let what = || "cannot reach the container's init".to_owned();
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .at("start", "socket", folder, what)?;
+    let (_dir, address) = start_address(folder, what)?;
+    rustix::net::connect(&socket, &address).at("start", "connect", folder, what)?;
+    Ok(Channel::from_socket(socket))
 }

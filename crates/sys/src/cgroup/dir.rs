@@ -22,20 +22,14 @@ impl Group {
         path: &Path,
         mut each: impl FnMut(&Path) -> io::Result<()>,
     ) -> io::Result<(Self, Vec<PathBuf>)> {
-        let mut missing = Vec::new();
-        let mut at = path;
-        while at != mount && !at.exists() {
-            missing.push(at.to_owned());
-            at = at.parent().ok_or(io::ErrorKind::NotFound)?;
-        }
         let mut made = Vec::new();
-        for folder in missing.iter().rev() {
-            match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o755)) {
-                Ok(()) => made.push(folder.clone()),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
+        let mut tries = 0;
+        while let Err(error) = make_missing(mount, path, &mut made, &mut each) {
+            // Somebody removed an empty parent between two steps.
+            tries += 1;
+            if error.kind() != io::ErrorKind::NotFound || tries > 20 {
+                return Err(error);
             }
-            each(folder)?;
         }
         Ok((Self { path: path.to_owned() }, made))
     }
@@ -88,6 +82,29 @@ impl Group {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn make_missing(
+    mount: &Path,
+    path: &Path,
+    made: &mut Vec<PathBuf>,
+    each: &mut impl FnMut(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut missing = Vec::new();
+    let mut at = path;
+    while at != mount && !at.exists() {
+        missing.push(at.to_owned());
+        at = at.parent().ok_or(io::ErrorKind::NotFound)?;
+    }
+    for folder in missing.iter().rev() {
+        match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o755)) {
+            Ok(()) => made.push(folder.clone()),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        each(folder)?;
+    }
+    Ok(())
 }
 
 fn children(path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -1,0 +1,74 @@
+//! `/dev`: nodes, the links every program expects, and `ptmx`.
+
+use crate::fault::At;
+use crate::plan::DevicePlan;
+use plimsoll_fault::Fault;
+use plimsoll_sys::root::RootDir;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, makedev};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// Link text and the link's path.
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+];
+
+pub(super) fn make(root: &RootDir, devices: &[DevicePlan]) -> Result<(), Fault> {
+    for device in devices {
+        node(root, device)?;
+    }
+    for (text, path) in LINKS {
+        link(root, text, Path::new(path))?;
+    }
+    if Path::new("/proc/kcore").exists() {
+        link(root, "/proc/kcore", Path::new("/dev/core"))?;
+    }
+    Ok(())
+}
+
+fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
+    let what = || format!("cannot make the device {}", device.path.display());
+    let (folder, name) = root.parent(&device.path).at("devices", "openat2", &device.path, what)?;
+    let number = makedev(device.major, device.minor);
+    match rustix::fs::mknodat(&folder, name, device.kind, Mode::from_raw_mode(device.mode), number) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return verify(&folder, name, device),
+        Err(error) => return Err(error).at("devices", "mknodat", &device.path, what),
+    }
+    if (device.uid, device.gid) != (0, 0) {
+        let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
+        rustix::fs::chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            .at("devices", "fchownat", &device.path, what)?;
+    }
+    Ok(())
+}
+
+/// A node that is there already must be the very one (CVE-2025-31133: an image's `/dev/null` may be a link to anything).
+fn verify(folder: impl rustix::fd::AsFd, name: &std::ffi::OsStr, device: &DevicePlan) -> Result<(), Fault> {
+    let what = || format!("the rootfs has something else at {}", device.path.display());
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).at("devices", "fstatat", &device.path, what)?;
+    let same = FileType::from_raw_mode(stat.st_mode) == device.kind
+        && (device.kind == FileType::Fifo || stat.st_rdev == makedev(device.major, device.minor));
+    if same { Ok(()) } else { Err(Errno::EXIST).at("devices", "mknodat", &device.path, what) }
+}
+
+/// A link of the image stays if it is the same. `/dev/ptmx` of the image is replaced: it would be the host's.
+fn link(root: &RootDir, text: &str, path: &Path) -> Result<(), Fault> {
+    let what = || format!("cannot make the link {}", path.display());
+    let (folder, name) = root.parent(path).at("devices", "openat2", path, what)?;
+    match rustix::fs::symlinkat(text, &folder, name) {
+        Ok(()) => return Ok(()),
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error).at("devices", "symlinkat", path, what),
+    }
+    let there = rustix::fs::readlinkat(&folder, name, Vec::new());
+    if there.is_ok_and(|there| there.as_bytes() == text.as_bytes()) {
+        return Ok(());
+    }
+    rustix::fs::unlinkat(&folder, name, AtFlags::empty()).at("devices", "unlinkat", path, what)?;
+    rustix::fs::symlinkat(text, &folder, name).at("devices", "symlinkat", path, what)
+}

@@ -1,0 +1,237 @@
+//! The container's side of making a process, after the clone: one thread, a copy of the parent's memory, no way back.
+//! Everything it has to say goes over the channel.
+
+mod console;
+mod devices;
+mod enter;
+mod hide;
+mod home;
+mod identity;
+mod mounts;
+mod program;
+mod rootfs;
+mod stdio;
+mod v1_mount;
+
+pub(crate) use enter::{Exec, exec};
+
+use crate::CreateRequest;
+use crate::fault::At;
+use crate::parent::sources::Sources;
+use crate::plan::{Plan, ProcessPlan};
+use crate::seccomp::Filter;
+use crate::sync::{Channel, Message};
+use plimsoll_fault::{Fault, Layer};
+use plimsoll_sys::process::{self, Namespaces};
+use plimsoll_sys::procfs::Procfs;
+use plimsoll_sys::{SingleThread, loopback, ns};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use rustix::process::DumpableBehavior;
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+
+/// Where the init waits for its release.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// On its own channel (`run`).
+    Channel,
+    /// For a connection to the start socket (`create`).
+    Listener(OwnedFd),
+}
+
+/// What an init is made of.
+#[derive(Debug)]
+pub(crate) struct Init<'a> {
+    pub plan: Plan,
+    pub sources: Sources,
+    /// v1 `tasks` files to write `0` to.
+    pub tasks: Vec<OwnedFd>,
+    pub request: CreateRequest<'a>,
+    pub gate: Gate,
+    pub channel: Channel,
+}
+
+/// Never returns: the program is executed, or the fault is sent and the process ends.
+pub(crate) fn init(token: &SingleThread, init: Init<'_>) -> ! {
+    let Init { plan, sources, tasks, request, gate, channel } = init;
+    let mut speak = channel;
+    let fault = match run(token, &plan, sources, tasks, request, gate, &mut speak) {
+        Ok(never) => match never {},
+        Err(fault) => fault,
+    };
+    fail(&speak, fault)
+}
+
+/// Sends the fault and ends. A parent that is gone cannot be told; the exit code is all that is left then.
+fn fail(channel: &Channel, fault: Fault) -> ! {
+    match channel.send(&Message::Failed(fault)) {
+        Ok(()) | Err(_) => process::exit_now(1),
+    }
+}
+
+fn run(
+    token: &SingleThread,
+    plan: &Plan,
+    sources: Sources,
+    tasks: Vec<OwnedFd>,
+    request: CreateRequest<'_>,
+    gate: Gate,
+    channel: &mut Channel,
+) -> Result<Infallible, Fault> {
+    let proc = begin(tasks)?;
+    enter_namespaces(token, plan, &sources)?;
+    oom_score(&proc, &plan.process)?;
+    if !request.no_new_keyring {
+        keyring(request.id)?;
+    }
+    if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
+        ask_for_hooks(channel)?;
+    }
+    let root = rootfs::build(plan, sources)?;
+    let console = console::make(&root, &plan.process, &request.stdio)?;
+    rootfs::enter(token, plan, root, request.no_pivot)?;
+    set_names(plan)?;
+    sysctls(&proc, plan)?;
+    hide::apply(plan)?;
+    if plan.readonly {
+        rootfs::make_readonly()?;
+    }
+    drop(proc);
+    stdio::install(request.stdio, console)?;
+    let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds)?;
+    channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
+    wait_for_release(gate, channel)?;
+    program.execute(plan.process.no_new_privileges.then_some(plan.seccomp.as_ref()).flatten())
+}
+
+/// What init and exec have in common at first: nobody may look into this process, and it is in its cgroup before it does
+/// anything that costs.
+fn begin(tasks: Vec<OwnedFd>) -> Result<Procfs, Fault> {
+    // Between here and execve, `/proc/<pid>` of this process leads to the host (CVE-2016-9962).
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .at("isolate", "prctl", "PR_SET_DUMPABLE", || "cannot close the process to others".into())?;
+    for task in tasks {
+        rustix::io::write(&task, b"0").at("cgroup", "write", "tasks", || "cannot join the container's cgroup".into())?;
+    }
+    plimsoll_sys::signals::reset().at("isolate", "sigprocmask", "", || "cannot reset signals".into())?;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::setsid().at("isolate", "setsid", "", || "cannot make a session".into())?;
+    Procfs::host().at("isolate", "open", "/proc", || "/proc is not procfs".into())
+}
+
+fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Result<(), Fault> {
+    for (kind, fd) in &sources.namespaces {
+        // The pid namespace was joined by being born into it.
+        if *kind != Namespaces::PID {
+            ns::join(token, fd, *kind).at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+        }
+    }
+    if plan.namespaces.new.has(Namespaces::CGROUP) {
+        ns::unshare(token, Namespaces::CGROUP)
+            .at("namespace", "unshare", "", || "cannot make the cgroup namespace".into())?;
+    }
+    if plan.namespaces.new.has(Namespaces::NET) {
+        loopback::up().at("namespace", "ioctl", "lo", || "cannot bring up lo".into())?;
+    }
+    Ok(())
+}
+
+fn oom_score(proc: &Procfs, process: &ProcessPlan) -> Result<(), Fault> {
+    let Some(value) = process.oom_score_adj else { return Ok(()) };
+    proc.write("self/oom_score_adj", value.to_string().as_bytes()).map_err(|error| {
+        let what = format!("config.json: /process/oomScoreAdj: cannot set {value}");
+        let fault = Fault::new(Layer::OciRuntime, "identity", what);
+        let fault = crate::fault::Os::os(fault, "write", "/proc/self/oom_score_adj", &error.into())
+            .detail(|d| d.pointer = Some("/process/oomScoreAdj".to_owned()));
+        if error == Errno::ACCESS { fault.hint("lowering it needs CAP_SYS_RESOURCE") } else { fault }
+    })
+}
+
+fn keyring(id: &str) -> Result<(), Fault> {
+    match plimsoll_sys::keyring::join_session(&format!("_ses.{id}")) {
+        // No keyrings in this kernel, or filtered by an outer container.
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM) => Ok(()),
+        Err(error) => Err(error).at("identity", "keyctl", "", || "cannot make a session keyring".into()),
+    }
+}
+
+fn ask_for_hooks(channel: &Channel) -> Result<(), Fault> {
+    channel.send(&Message::Entered).at("sync", "send", "", || "the runtime does not listen".into())?;
+    expect(channel, &Message::Mount)
+}
+
+fn expect(channel: &Channel, wanted: &Message) -> Result<(), Fault> {
+    let got = channel.receive().at("sync", "recv", "", || "the runtime cannot be heard".into())?;
+    if got.as_ref() == Some(wanted) {
+        return Ok(());
+    }
+    Err(Fault::new(Layer::OciRuntime, "sync", format!("expected {wanted:?} of the runtime, got {got:?}")))
+}
+
+fn set_names(plan: &Plan) -> Result<(), Fault> {
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.as_bytes())
+            .at("identity", "sethostname", "", || format!("config.json: /hostname: cannot set {name:?}"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.as_bytes())
+            .at("identity", "setdomainname", "", || format!("config.json: /domainname: cannot set {name:?}"))?;
+    }
+    Ok(())
+}
+
+fn sysctls(proc: &Procfs, plan: &Plan) -> Result<(), Fault> {
+    for (path, value) in &plan.sysctls {
+        let file = format!("sys/{path}");
+        let written = match proc.write(&file, value.as_bytes()) {
+            // The host's own /proc/sys is covered read-only in nested containers: then an instance of our own.
+            Err(Errno::XDEV | Errno::ROFS) => Procfs::private().and_then(|own| own.write(&file, value.as_bytes())),
+            other => other,
+        };
+        written.at("sysctl", "write", format!("/proc/{file}"), || {
+            format!("config.json: /linux/sysctl: cannot set {path} to {value:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Limits, credentials, working directory: nothing of the runtime's rights is left after this.
+fn become_user(
+    process: &ProcessPlan,
+    filter: Option<&Filter>,
+    preserve_fds: u32,
+) -> Result<program::Program, Fault> {
+    let env = home::environment(process);
+    stdio::give_to(process.uid)?;
+    identity::limits(process)?;
+    let arrived = identity::change_directory(process);
+    // Without no_new_privileges only CAP_SYS_ADMIN may load a filter: so before it is dropped.
+    if !process.no_new_privileges {
+        identity::load_filter(filter)?;
+    }
+    identity::assume(process)?;
+    if arrived.is_err() {
+        identity::change_directory(process)?;
+    }
+    identity::verify_directory(process)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
+    process::close_on_exec_from(3).at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
+    process::keep_over_exec(3, preserve_fds)
+        .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
+    program::Program::find(process, env)
+}
+
+fn wait_for_release(gate: Gate, channel: &mut Channel) -> Result<(), Fault> {
+    if let Gate::Listener(listener) = gate {
+        let accepted = loop {
+            match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
+                Err(Errno::INTR) => {}
+                other => break other,
+            }
+        };
+        let connection = accepted.at("start", "accept", "", || "cannot wait for start".into())?;
+        *channel = Channel::from_socket(connection);
+    }
+    expect(channel, &Message::Execute)
+}

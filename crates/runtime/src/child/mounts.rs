@@ -1,0 +1,142 @@
+//! Each mount of the plan, in order: made detached, given its attributes, attached to a descriptor inside the root.
+
+use super::v1_mount;
+use crate::fault::{At, Os};
+use crate::plan::{MountKind, MountPlan, Plan};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_sys::mount::{self, ATTR_RDONLY, Attributes, NewError};
+use plimsoll_sys::root::RootDir;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
+    let prefix = path_of(root.as_fd())?;
+    for (mount, bind) in plan.mounts.iter().zip(binds) {
+        one(root, &prefix, mount, bind).map_err(|fault| {
+            fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer())))
+        })?;
+    }
+    Ok(())
+}
+
+fn one(root: &RootDir, prefix: &Path, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
+    let target = target(root, prefix, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
+    let made = match (&plan.kind, bind) {
+        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
+        (MountKind::Cgroup, _) => return v1_mount::make(root, plan, &target),
+        (MountKind::New { filesystem, source, data }, _) => new(plan, filesystem, source.as_deref(), data)?,
+        (MountKind::Bind { .. }, None) => {
+            return Err(Fault::new(Layer::OciRuntime, "mount", "a bind mount lost its source"));
+        }
+    };
+    mount::attach(&made, &target).at("mount", "move_mount", &plan.target, || describe(plan))?;
+    set_tree(plan, &made)
+}
+
+/// The attributes of the tree and the propagation, in the order of the options.
+pub(super) fn set_tree(plan: &MountPlan, made: &OwnedFd) -> Result<(), Fault> {
+    if !plan.recursive.is_none() {
+        mount::set_attributes(made, plan.recursive, true)
+            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    }
+    for (flag, recursive) in &plan.propagation {
+        mount::set_attributes(made, Attributes::propagation(*flag), *recursive)
+            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    }
+    Ok(())
+}
+
+pub(super) fn describe(plan: &MountPlan) -> String {
+    let source = match &plan.kind {
+        MountKind::Bind { source, .. } => source.display().to_string(),
+        MountKind::New { filesystem, .. } => filesystem.clone(),
+        MountKind::Cgroup => "cgroup".to_owned(),
+    };
+    format!("config.json: {}: cannot mount {source} on {}", plan.pointer(), plan.target.display())
+}
+
+/// The place inside the root, made if missing. `/proc` and `/sys` must be plain directories: a link of the image there
+/// would lead the mount astray (CVE-2019-19921, CVE-2023-27561), and nothing else may land inside procfs by way of a link.
+fn target(root: &RootDir, prefix: &Path, plan: &MountPlan, directory: bool) -> Result<OwnedFd, Fault> {
+    let what = || describe(plan);
+    if plan.is_new("proc") || plan.is_new("sysfs") {
+        if let Ok(found) = root.find_link(&plan.target) {
+            let stat = rustix::fs::fstat(&found).at("mount", "fstat", &plan.target, what)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                let fault = Fault::new(Layer::OciRuntime, "mount", describe(plan)).kind(Kind::FailedPrecondition);
+                return Err(fault.why(format!("{} in the image is not a plain directory", plan.target.display())));
+            }
+        }
+        return root.make_dirs(&plan.target).at("mount", "mkdir", &plan.target, what);
+    }
+    let made = if directory { root.make_dirs(&plan.target) } else { root.make_file(&plan.target) };
+    let made = made.at("mount", "openat2", &plan.target, what)?;
+    let landed = path_of(made.as_fd())?;
+    let inside = landed.strip_prefix(prefix).map_or(landed.clone(), |rest| Path::new("/").join(rest));
+    if inside.starts_with("/proc") && inside != plan.target {
+        let fault = Fault::new(Layer::OciRuntime, "mount", describe(plan)).kind(Kind::FailedPrecondition);
+        return Err(fault.why(format!("a link in the image leads to {}", inside.display())));
+    }
+    Ok(made)
+}
+
+/// Where a descriptor is, as the kernel says. For checks only: never opened again by this name.
+fn path_of(fd: impl AsFd) -> Result<PathBuf, Fault> {
+    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    std::fs::read_link(&link).at("mount", "readlink", &link, || "cannot see where a mount would go".into())
+}
+
+fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
+    // Unless the config says otherwise, the host's later mounts arrive here and ours never there.
+    let keeps = |flag: &MountPropagationFlags| *flag == MountPropagationFlags::SHARED;
+    if !plan.propagation.iter().any(|(flag, _)| keeps(flag)) {
+        let slave = Attributes::propagation(MountPropagationFlags::DOWNSTREAM);
+        mount::set_attributes(&tree, slave, true).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    }
+    if !plan.attributes.is_none() {
+        mount::set_attributes(&tree, plan.attributes, false)
+            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    }
+    Ok(tree)
+}
+
+fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]) -> Result<OwnedFd, Fault> {
+    let mut attributes = plan.attributes.set;
+    if deferred(plan) {
+        attributes &= !ATTR_RDONLY;
+    }
+    mount::new(filesystem, source, data, attributes).map_err(|error| refused(plan, filesystem, &error))
+}
+
+fn refused(plan: &MountPlan, filesystem: &str, error: &NewError) -> Fault {
+    let fault = Fault::new(Layer::OciRuntime, "mount", describe(plan)).os(
+        error.syscall,
+        &plan.target,
+        &error.errno.into(),
+    );
+    match (error.syscall, error.errno) {
+        ("fsopen", Errno::NODEV) => fault.kind(Kind::FailedPrecondition).hint(format!("this kernel has no {filesystem}")),
+        ("fsconfig", Errno::INVAL) if error.option != "create" => {
+            let pointer = format!("{}/options", plan.pointer());
+            fault.kind(Kind::InvalidArgument).why(format!("option {:?}", error.option)).detail(|d| d.pointer = Some(pointer))
+        }
+        _ => fault,
+    }
+}
+
+/// A read-only `/dev` becomes so after its nodes are made.
+fn deferred(plan: &MountPlan) -> bool {
+    plan.target == Path::new("/dev") && !plan.is_bind() && plan.attributes.set & ATTR_RDONLY != 0
+}
+
+pub(super) fn seal_deferred(root: &RootDir, plan: &Plan) -> Result<(), Fault> {
+    for mount in plan.mounts.iter().filter(|mount| deferred(mount)) {
+        let found = root.find(&mount.target).at("mount", "openat2", &mount.target, || describe(mount))?;
+        mount::set_attributes(&found, Attributes::set(ATTR_RDONLY), false)
+            .at("mount", "mount_setattr", &mount.target, || describe(mount))?;
+    }
+    Ok(())
+}

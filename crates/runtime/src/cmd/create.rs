@@ -1,0 +1,64 @@
+//! `plimrun create [--bundle B] [--console-socket S] [--pid-file F] [--preserve-fds N] [--no-pivot] [--no-new-keyring] ID`
+
+use crate::args::{Flag, Global, Parsed, parse, usage};
+use plimsoll_fault::{Fault, Layer};
+use plimsoll_runtime::{CreateRequest, Stdio};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(super) const FLAGS: [Flag; 10] = [
+    Flag::Short("bundle", "b"),
+    Flag::Value("console-socket"),
+    Flag::Value("pidfd-socket"),
+    Flag::Value("pid-file"),
+    Flag::Switch("no-pivot"),
+    Flag::Switch("no-new-keyring"),
+    Flag::Value("preserve-fds"),
+    Flag::ShortSwitch("detach", "d"),
+    Flag::Switch("keep"),
+    Flag::Switch("no-subreaper"),
+];
+
+pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
+    let parsed = parse(&FLAGS, words, usize::MAX)?;
+    let token = crate::sealed()?;
+    let mut request = request(global, &parsed)?;
+    if let Some(socket) = parsed.value("console-socket") {
+        request.stdio = Stdio::Console { socket: connect(socket)? };
+    }
+    plimsoll_runtime::create(&token, &global.root()?, request)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `create` and `run` share.
+pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateRequest<'a>, Fault> {
+    if parsed.operands.len() > 1 {
+        return Err(usage(format!("unexpected argument {:?}", parsed.operands[1])));
+    }
+    if parsed.value("pidfd-socket").is_some() {
+        return Err(usage("--pidfd-socket is not implemented").kind(plimsoll_fault::Kind::Unimplemented));
+    }
+    let bundle = parsed.value("bundle").unwrap_or(".");
+    Ok(CreateRequest {
+        pid_file: parsed.value("pid-file").map(Path::new),
+        preserve_fds: parsed.number("preserve-fds", 0)?.saturating_add(listen_fds()),
+        no_pivot: parsed.has("no-pivot"),
+        no_new_keyring: parsed.has("no-new-keyring"),
+        systemd_cgroup: global.systemd_cgroup,
+        ..CreateRequest::new(parsed.id()?, Path::new(bundle))
+    })
+}
+
+/// Socket activation: descriptors that systemd handed over are the container's.
+pub(super) fn listen_fds() -> u32 {
+    std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+pub(super) fn connect(path: &str) -> Result<OwnedFd, Fault> {
+    UnixStream::connect(path).map(OwnedFd::from).map_err(|error| {
+        Fault::new(Layer::Caller, "console", format!("cannot connect to the console socket {path}")).because(&error)
+    })
+}

@@ -1,0 +1,142 @@
+//! `plimrun exec [flags] ID COMMAND…` or `exec --process FILE ID`
+
+use super::create::{connect, listen_fds};
+use super::foreground::{Foreground, exit_code};
+use crate::args::{Flag, Global, Parsed, parse, usage};
+use plimsoll_fault::{Fault, Kind};
+use plimsoll_runtime::{ExecRequest, Root, Stdio, container_process};
+use plimsoll_spec::runtime::{Capabilities, Process, parse_process};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+const FLAGS: [Flag; 19] = [
+    Flag::Value("console-socket"),
+    Flag::Value("pidfd-socket"),
+    Flag::Value("cwd"),
+    Flag::Short("env", "e"),
+    Flag::ShortSwitch("tty", "t"),
+    Flag::Short("user", "u"),
+    Flag::Short("additional-gids", "g"),
+    Flag::Short("process", "p"),
+    Flag::ShortSwitch("detach", "d"),
+    Flag::Value("pid-file"),
+    Flag::Value("process-label"),
+    Flag::Value("apparmor"),
+    Flag::Switch("no-new-privs"),
+    Flag::Short("cap", "c"),
+    Flag::Value("preserve-fds"),
+    Flag::Value("cgroup"),
+    Flag::Switch("ignore-paused"),
+    Flag::Switch("no-subreaper"),
+    Flag::Switch("keep"),
+];
+
+pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
+    let parsed = parse(&FLAGS, words, 1)?;
+    let token = crate::sealed()?;
+    let root = global.root()?;
+    let id = parsed.id()?;
+    let process = process(&root, &parsed)?;
+    let detach = parsed.has("detach");
+    let mut foreground = (!detach).then(Foreground::begin).transpose()?;
+    let stdio = match (process.terminal, parsed.value("console-socket"), &mut foreground) {
+        (true, Some(socket), _) => Stdio::Console { socket: connect(socket)? },
+        (true, None, Some(foreground)) => foreground.terminal()?,
+        (true, None, None) => return Err(usage("--tty with --detach needs --console-socket")),
+        (false, ..) => Stdio::Inherit,
+    };
+    let created = plimsoll_runtime::exec(
+        &token,
+        &root,
+        ExecRequest {
+            stdio,
+            pid_file: parsed.value("pid-file").map(Path::new),
+            cgroup: parsed.value("cgroup"),
+            preserve_fds: parsed.number("preserve-fds", 0)?.saturating_add(listen_fds()),
+            ignore_paused: parsed.has("ignore-paused"),
+            ..ExecRequest::new(id, process)
+        },
+    )?;
+    match foreground {
+        None => Ok(ExitCode::SUCCESS),
+        Some(foreground) => Ok(exit_code(foreground.wait(&created)?)),
+    }
+}
+
+/// From `--process`, or the container's own with what the flags change.
+fn process(root: &Root, parsed: &Parsed) -> Result<Process, Fault> {
+    refuse(parsed)?;
+    if let Some(file) = parsed.value("process") {
+        let text = std::fs::read(file).map_err(|e| usage(format!("cannot read {file}")).because(&e))?;
+        return parse_process(&text).map_err(|e| usage(format!("{file}: {e}")));
+    }
+    let mut process = container_process(root, parsed.id()?)?;
+    process.args = parsed.operands.iter().skip(1).cloned().collect();
+    if process.args.is_empty() {
+        return Err(usage("a command is needed"));
+    }
+    process.terminal = parsed.has("tty");
+    if let Some(cwd) = parsed.value("cwd") {
+        process.cwd = cwd.to_owned();
+    }
+    process.env.extend(parsed.values("env").map(str::to_owned));
+    if let Some(user) = parsed.value("user") {
+        (process.user.uid, process.user.gid) = user_and_group(user, process.user.gid)?;
+    }
+    for gid in parsed.values("additional-gids") {
+        let gid = gid.parse().map_err(|_| usage(format!("--additional-gids: {gid:?} is not a number")))?;
+        process.user.additional_gids.push(gid);
+    }
+    if parsed.has("no-new-privs") {
+        process.no_new_privileges = true;
+    }
+    add_capabilities(&mut process, parsed);
+    Ok(process)
+}
+
+fn refuse(parsed: &Parsed) -> Result<(), Fault> {
+    for flag in ["pidfd-socket", "process-label", "apparmor"] {
+        if parsed.value(flag).is_some_and(|v| !v.is_empty()) {
+            return Err(usage(format!("--{flag} is not implemented")).kind(Kind::Unimplemented));
+        }
+    }
+    Ok(())
+}
+
+/// `UID[:GID]`, decimal and nothing else (CVE-2026-30892).
+fn user_and_group(text: &str, gid: u32) -> Result<(u32, u32), Fault> {
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let value = part.parse::<u32>().ok().filter(|v| digits && *v != u32::MAX);
+        value.ok_or_else(|| usage(format!("--user: {text:?} is not UID[:GID]")))
+    };
+    match text.split_once(':') {
+        None => Ok((number(text)?, gid)),
+        Some((user, group)) => Ok((number(user)?, number(group)?)),
+    }
+}
+
+/// `--cap` adds to bounding, effective and permitted, never to inheritable (CVE-2022-29162).
+fn add_capabilities(process: &mut Process, parsed: &Parsed) {
+    for cap in parsed.values("cap") {
+        let caps = process.capabilities.get_or_insert_with(Capabilities::default);
+        for set in [&mut caps.bounding, &mut caps.effective, &mut caps.permitted] {
+            set.push(cap.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_and_group;
+
+    #[test]
+    fn users_are_numbers_and_nothing_else() {
+        assert_eq!(user_and_group("1", 7).ok(), Some((1, 7)));
+        assert_eq!(user_and_group("1:2", 7).ok(), Some((1, 2)));
+        for bad in ["1:", ":1", "1a", "", "-1", "4294967296", "4294967295", "+1", " 1", "1:2:3"] {
+            assert!(user_and_group(bad, 7).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A file a verb.
+
+mod create;
+mod delete;
+mod exec;
+mod features;
+mod foreground;
+mod help;
+mod kill;
+mod list;
+mod run;
+mod spec;
+mod start;
+mod state;
+
+use crate::args::{Global, usage};
+use plimsoll_fault::{Fault, Kind, Layer};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// runc's verbs that are known and not there.
+const LATER: [&str; 8] = ["checkpoint", "restore", "events", "pause", "resume", "ps", "update", "init"];
+
+pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Result<ExitCode, Fault> {
+    match verb {
+        "create" => create::run(global, words),
+        "delete" => delete::run(global, words),
+        "exec" => exec::run(global, words),
+        "features" => features::run(),
+        "help" => help::help(),
+        "kill" => kill::run(global, words),
+        "list" => list::run(global, words),
+        "run" => run::run(global, words),
+        "spec" => spec::run(words),
+        "start" => start::run(global, words),
+        "state" => state::run(global, words),
+        "version" => help::version(),
+        later if LATER.contains(&later) => {
+            Err(Fault::new(Layer::OciRuntime, "parse", format!("{later} is not implemented")).kind(Kind::Unimplemented))
+        }
+        other => Err(usage(format!("unknown command {other:?}"))),
+    }
+}
+
+/// What a verb prints as JSON: indented by two, as runc does.
+fn print_json(value: &impl serde::Serialize) -> Result<ExitCode, Fault> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Fault::new(Layer::OciRuntime, "print", "cannot write JSON").because(&error))?;
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,38 @@
+//! `plimrun run [create's flags] [--detach] [--keep] ID`: create, start, and in the foreground wait and delete.
+
+use super::create::{FLAGS, connect, request};
+use super::foreground::Foreground;
+use crate::args::{Global, parse, usage};
+use plimsoll_fault::Fault;
+use plimsoll_runtime::Stdio;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
+    let parsed = parse(&FLAGS, words, usize::MAX)?;
+    let token = crate::sealed()?;
+    let root = global.root()?;
+    let mut request = request(global, &parsed)?;
+    let id = request.id;
+    let detach = parsed.has("detach");
+    if let Some(socket) = parsed.value("console-socket") {
+        if !detach {
+            return Err(usage("--console-socket needs --detach"));
+        }
+        request.stdio = Stdio::Console { socket: connect(socket)? };
+    }
+    if detach {
+        plimsoll_runtime::run(&token, &root, request)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut foreground = Foreground::begin()?;
+    if super::foreground::wants_terminal(request.bundle) {
+        request.stdio = foreground.terminal()?;
+    }
+    let created = plimsoll_runtime::run(&token, &root, request)?;
+    let exit = foreground.wait(&created)?;
+    if !parsed.has("keep") {
+        plimsoll_runtime::delete(&root, id, true)?;
+    }
+    Ok(super::foreground::exit_code(exit))
+}

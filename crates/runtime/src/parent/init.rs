@@ -1,0 +1,249 @@
+//! `create` and `run` up to the point where the container's init waits: one straight path.
+
+use super::cgroup::Cgroup;
+use super::sources::Sources;
+use super::spawn::{PidNamespace, spawn};
+use super::undo::{Rollback, Undo};
+use crate::child::{self, Gate};
+use crate::fault::{At, Os};
+use crate::plan::Plan;
+use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
+use crate::sync::{Channel, Message};
+use crate::{CreateRequest, Created, Root};
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_spec::runtime::Spec;
+use plimsoll_sys::SingleThread;
+use plimsoll_sys::process::{Fork, Namespaces};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::Pid;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A `config.json` larger than this is no config.
+const CONFIG_LIMIT: u64 = 16 << 20;
+
+/// How the init is to be released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// By `start`, later, over a socket in the state folder.
+    Start,
+    /// By this process, over the channel.
+    Channel,
+}
+
+/// An init that waits, and the channel over which `run` releases it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub created: Created,
+    pub channel: Channel,
+    pub record: Record,
+    pub folder: PathBuf,
+}
+
+/// Makes the container. On a fault nothing is left.
+pub(crate) fn make(
+    token: &SingleThread,
+    root: &Root,
+    request: CreateRequest<'_>,
+    release: Release,
+) -> Result<Waiting, Fault> {
+    let id = request.id.to_owned();
+    let mut rollback = Rollback::default();
+    match steps(token, root, request, release, &mut rollback) {
+        Ok(waiting) => {
+            rollback.keep();
+            Ok(waiting)
+        }
+        Err(fault) => Err(rollback.undo(fault).in_container(&id)),
+    }
+}
+
+fn steps(
+    token: &SingleThread,
+    root: &Root,
+    request: CreateRequest<'_>,
+    release: Release,
+    rollback: &mut Rollback,
+) -> Result<Waiting, Fault> {
+    let folder = root.folder(request.id)?;
+    if request.systemd_cgroup {
+        return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver"));
+    }
+    let bundle = std::fs::canonicalize(request.bundle)
+        .at("load", "realpath", request.bundle, || format!("cannot find the bundle {}", request.bundle.display()))?;
+    let config = read_config(&bundle)?;
+    let plan = Plan::new(parse(&config)?, &bundle)?;
+    terminal_agrees(&plan, &request)?;
+    make_folder(&folder, request.id)?;
+    rollback.push(Undo::StateFolder(folder.clone()));
+    write_atomic(&folder.join(CONFIG_FILE), &config)
+        .at("save", "write", &folder, || "cannot keep the container's config".into())?;
+    let sources = Sources::open(&plan)?;
+    let cgroup = make_cgroup(&plan, request.id, rollback)?;
+    let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
+    let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
+    let tasks = cgroup.tasks()?;
+    let v2 = cgroup.v2_folder()?;
+
+    let joined = sources.namespaces.iter().find(|(kind, _)| *kind == Namespaces::PID).map(|(_, fd)| fd);
+    let pid = joined.zip(sources.own_pid.as_ref()).map(|(target, own)| PidNamespace { target: target.as_fd(), own });
+    // The cgroup namespace's root is the cgroup of its maker: it is made by the child after joining.
+    let new = plan.namespaces.new.without(Namespaces::CGROUP);
+    let (child, pidfd) = match spawn(token, new, pid, v2.as_ref().map(AsFd::as_fd))? {
+        Fork::Parent { child, pidfd } => (child, pidfd),
+        Fork::Child => {
+            drop(ours);
+            let gate = listener.map_or(Gate::Channel, Gate::Listener);
+            child::init(token, child::Init { plan, sources, tasks, request, gate, channel: theirs })
+        }
+    };
+    let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3)
+        .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
+    rollback.push(Undo::Child(child, kept));
+    drop((theirs, listener, tasks, v2, sources));
+    await_ready(&ours)?;
+    let record = record(&plan, &request, &bundle, child, &cgroup)?;
+    record.save(&folder)?;
+    if let Some(path) = request.pid_file {
+        write_pid(path, child)?;
+    }
+    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, folder })
+}
+
+fn read_config(bundle: &Path) -> Result<Vec<u8>, Fault> {
+    use std::io::Read;
+    let path = bundle.join("config.json");
+    let what = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(&path).at("load", "open", &path, what)?;
+    let mut text = Vec::with_capacity(16 << 10);
+    file.take(CONFIG_LIMIT + 1).read_to_end(&mut text).at("load", "read", &path, what)?;
+    if text.len() as u64 > CONFIG_LIMIT {
+        return Err(Fault::invalid("load", format!("{} is larger than {CONFIG_LIMIT} bytes", path.display())));
+    }
+    Ok(text)
+}
+
+fn parse(text: &[u8]) -> Result<Spec, Fault> {
+    Spec::parse(text).map_err(|error| {
+        Fault::invalid("load", format!("config.json: {error}"))
+            .detail(|d| d.pointer = (!error.pointer.is_empty()).then(|| error.pointer.clone()))
+    })
+}
+
+fn terminal_agrees(plan: &Plan, request: &CreateRequest<'_>) -> Result<(), Fault> {
+    let console = matches!(request.stdio, crate::Stdio::Console { .. });
+    match (plan.process.terminal, console) {
+        (true, false) => Err(Fault::invalid("plan", "config.json: /process/terminal: true needs a console socket")),
+        (false, true) => Err(Fault::invalid("plan", "a console socket was given, but config.json: /process/terminal is false")),
+        _ => Ok(()),
+    }
+}
+
+fn make_folder(folder: &Path, id: &str) -> Result<(), Fault> {
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Fault::invalid("create", format!("container with id {id:?} already exists")).kind(Kind::AlreadyExists))
+        }
+        Err(error) => Err(Fault::new(Layer::OciRuntime, "create", "cannot make the container's state folder")
+            .os("mkdir", folder, &error)),
+    }
+}
+
+fn make_cgroup(plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
+    let mut cgroup = Cgroup::default();
+    let made = cgroup.make(plan, id);
+    let own: Vec<PathBuf> = cgroup.folders.iter().map(|(_, path)| path.clone()).collect();
+    // An own folder that was there before is somebody else's.
+    let own = own.into_iter().filter(|path| cgroup.made.contains(path)).collect();
+    rollback.push(Undo::Cgroups { own, made: cgroup.made.clone() });
+    made.map(|()| cgroup)
+}
+
+/// The socket at which `start` will knock. Bound through `/proc/self/fd`: the path may be longer than a sun_path.
+fn listen(folder: &Path) -> Result<OwnedFd, Fault> {
+    let what = || "cannot make the start socket".to_owned();
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .at("create", "socket", folder, what)?;
+    let address = start_address(folder, what)?;
+    rustix::net::bind(&socket, &address.1).at("create", "bind", folder, what)?;
+    rustix::net::listen(&socket, 1).at("create", "listen", folder, what)?;
+    Ok(socket)
+}
+
+/// The address of the start socket, and the folder descriptor that keeps it valid.
+pub(crate) fn start_address(folder: &Path, what: impl Fn() -> String) -> Result<(OwnedFd, SocketAddrUnix), Fault> {
+    use rustix::fs::{Mode, OFlags};
+    let dir = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .at("create", "open", folder, &what)?;
+    let path = format!("/proc/self/fd/{}/{START_SOCKET}", dir.as_raw_fd());
+    let address = SocketAddrUnix::new(path.as_str()).at("create", "sockaddr", folder, &what)?;
+    Ok((dir, address))
+}
+
+/// Answers the child until it is ready.
+fn await_ready(channel: &Channel) -> Result<(), Fault> {
+    loop {
+        let message = channel.receive().at("sync", "recv", "", || "the container's process cannot be heard".into())?;
+        match message {
+            Some(Message::Ready) => return Ok(()),
+            Some(Message::Failed(fault)) => return Err(fault),
+            Some(Message::Entered) => {
+                let sent = channel.send(&Message::Mount);
+                sent.at("sync", "send", "", || "the container's process does not listen".into())?;
+            }
+            Some(other) => {
+                return Err(Fault::new(Layer::OciRuntime, "sync", format!("the child said {other:?} out of turn")));
+            }
+            None => return Err(died()),
+        }
+    }
+}
+
+pub(crate) fn died() -> Fault {
+    Fault::new(Layer::OciRuntime, "sync", "the container's process ended before its program was executed")
+        .hint("it may have been killed: by a signal, or because the memory limit is too small to start")
+}
+
+fn record(
+    plan: &Plan,
+    request: &CreateRequest<'_>,
+    bundle: &Path,
+    child: Pid,
+    cgroup: &Cgroup,
+) -> Result<Record, Fault> {
+    let pid = child.as_raw_nonzero().get();
+    let (start_time, _) = process_start(pid).ok_or_else(died)?;
+    Ok(Record {
+        id: request.id.to_owned(),
+        pid,
+        start_time,
+        created: crate::time::now_rfc3339(),
+        bundle: bundle.to_owned(),
+        rootfs: plan.rootfs.clone(),
+        annotations: plan.annotations.clone(),
+        cgroups: cgroup.folders.clone(),
+        own_pid_namespace: plan.namespaces.new.has(Namespaces::PID),
+        hooks: plan.hooks.clone(),
+        made: cgroup.made.clone(),
+    })
+}
+
+/// The pid file appears whole: written beside and renamed.
+pub(crate) fn write_pid(path: &Path, pid: Pid) -> Result<(), Fault> {
+    write_atomic(path, pid.as_raw_nonzero().to_string().as_bytes())
+        .at("save", "write", path, || format!("cannot write the pid file {}", path.display()))
+}
+
+/// After `Execute`: waits until the program is being executed, or for the fault.
+pub(crate) fn await_exec(channel: &Channel) -> Result<(), Fault> {
+    match channel.receive() {
+        Ok(None) => Ok(()),
+        Ok(Some(Message::Failed(fault))) => Err(fault),
+        Ok(Some(other)) => Err(Fault::new(Layer::OciRuntime, "sync", format!("the child said {other:?} out of turn"))),
+        Err(Errno::CONNRESET) => Ok(()),
+        Err(error) => Err(error).at("sync", "recv", "", || "the container's process cannot be heard".into()),
+    }
+}

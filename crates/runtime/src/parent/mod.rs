@@ -1,0 +1,7 @@
+//! The host's side of making a process: cgroup, clone, hooks, state. Runs as the caller, outside of the container.
+
+pub(crate) mod cgroup;
+pub(crate) mod init;
+pub(crate) mod sources;
+pub(crate) mod spawn;
+pub(crate) mod undo;

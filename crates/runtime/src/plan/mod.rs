@@ -1,0 +1,154 @@
+//! From `config.json` to `Plan`: pure. Every default is decided here and every `Option` is gone past it, except where
+//! absence itself is the decision. What cannot be done is refused here, by JSON pointer, before anything is made.
+
+mod devices;
+mod mounts;
+mod namespaces;
+mod options;
+mod process;
+mod refuse;
+mod resources;
+mod sysctl;
+
+pub(crate) use devices::DevicePlan;
+pub(crate) use mounts::{MountKind, MountPlan};
+pub(crate) use options::names as mount_options;
+pub(crate) use namespaces::NamespacePlan;
+pub(crate) use process::{ProcessPlan, rlimit_name};
+pub(crate) use resources::{Setting, v1_settings, v2_settings};
+
+use crate::fault::bad_config;
+use crate::seccomp::{Arch, Filter};
+use plimsoll_fault::{Fault, Kind};
+use plimsoll_spec::runtime::{Hooks, Resources, Seccomp, Spec};
+use rustix::mount::MountPropagationFlags;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything about one container, decided.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Absolute.
+    pub rootfs: PathBuf,
+    pub readonly: bool,
+    pub propagation: MountPropagationFlags,
+    pub namespaces: NamespacePlan,
+    pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    pub mounts: Vec<MountPlan>,
+    pub devices: Vec<DevicePlan>,
+    /// Whether `/dev` is ours to fill: not when it is a bind mount of the host's.
+    pub own_dev: bool,
+    pub masked: Vec<PathBuf>,
+    pub readonly_paths: Vec<PathBuf>,
+    /// Path below `/proc/sys` and value.
+    pub sysctls: Vec<(String, String)>,
+    pub cgroup_path: Option<String>,
+    pub resources: Resources,
+    pub process: ProcessPlan,
+    pub seccomp: Option<Filter>,
+    pub hooks: Hooks,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// Decides everything about `spec`, whose relative paths are relative to `bundle` (absolute).
+    pub(crate) fn new(spec: Spec, bundle: &Path) -> Result<Self, Fault> {
+        refuse::whole(&spec)?;
+        let linux = spec.linux.unwrap_or_default();
+        let root = spec.root.ok_or_else(|| bad_config("/root", "missing"))?;
+        let process = spec.process.ok_or_else(|| bad_config("/process", "missing"))?;
+        let namespaces = NamespacePlan::new(&linux.namespaces)?;
+        let mounts = mounts::plan(&spec.mounts, bundle)?;
+        let own_dev = !mounts.iter().any(|m| m.is_bind() && m.target == Path::new("/dev"));
+        Ok(Self {
+            rootfs: absolute(bundle, &root.path),
+            readonly: root.readonly,
+            propagation: propagation(linux.rootfs_propagation.as_deref())?,
+            hostname: namespaced(spec.hostname, namespaces.own_uts(), "/hostname")?,
+            domainname: namespaced(spec.domainname, namespaces.own_uts(), "/domainname")?,
+            own_dev,
+            devices: devices::plan(&linux.devices)?,
+            masked: paths(&linux.masked_paths, "/linux/maskedPaths")?,
+            readonly_paths: paths(&linux.readonly_paths, "/linux/readonlyPaths")?,
+            sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
+            cgroup_path: linux.cgroups_path.filter(|p| !p.is_empty()),
+            resources: resources::check(linux.resources.unwrap_or_default())?,
+            process: ProcessPlan::new(&process, "/process")?,
+            seccomp: linux.seccomp.as_ref().map(filter).transpose()?,
+            hooks: hooks(spec.hooks.unwrap_or_default())?,
+            annotations: spec.annotations,
+            namespaces,
+            mounts,
+        })
+    }
+}
+
+pub(crate) fn filter(profile: &Seccomp) -> Result<Filter, Fault> {
+    let native = Arch::native().ok_or_else(|| bad_config("/linux/seccomp", "no filter for this architecture"))?;
+    crate::seccomp::compile(profile, native).map_err(|refusal| {
+        let pointer = format!("/linux/seccomp{}", refusal.pointer);
+        let kind = if refusal.is_unsupported() { Kind::Unimplemented } else { Kind::InvalidArgument };
+        Fault::invalid("plan", format!("config.json: {refusal}")).kind(kind).detail(|d| d.pointer = Some(pointer))
+    })
+}
+
+fn propagation(name: Option<&str>) -> Result<MountPropagationFlags, Fault> {
+    type F = MountPropagationFlags;
+    Ok(match name.unwrap_or("rslave") {
+        "" | "rslave" => F::DOWNSTREAM | F::REC,
+        "slave" => F::DOWNSTREAM,
+        "private" => F::PRIVATE,
+        "rprivate" => F::PRIVATE | F::REC,
+        "shared" => F::SHARED,
+        "rshared" => F::SHARED | F::REC,
+        "unbindable" => F::UNBINDABLE,
+        "runbindable" => F::UNBINDABLE | F::REC,
+        other => return Err(bad_config("/linux/rootfsPropagation", format!("unknown value {other:?}"))),
+    })
+}
+
+fn namespaced(value: Option<String>, own: bool, pointer: &str) -> Result<Option<String>, Fault> {
+    match value.filter(|v| !v.is_empty()) {
+        Some(_) if !own => Err(bad_config(pointer, "needs a uts namespace of its own")),
+        other => Ok(other),
+    }
+}
+
+fn hooks(hooks: Hooks) -> Result<Hooks, Fault> {
+    let all = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (name, list) in all {
+        for (index, hook) in list.iter().enumerate() {
+            let pointer = format!("/hooks/{name}/{index}");
+            if !hook.path.starts_with('/') {
+                return Err(bad_config(&format!("{pointer}/path"), format!("{:?} is not absolute", hook.path)));
+            }
+            if hook.timeout.is_some_and(|t| t <= 0) {
+                return Err(bad_config(&format!("{pointer}/timeout"), "must be above zero"));
+            }
+        }
+    }
+    Ok(hooks)
+}
+
+fn paths(list: &[String], pointer: &str) -> Result<Vec<PathBuf>, Fault> {
+    let one = |(index, path): (usize, &String)| {
+        if path.starts_with('/') {
+            Ok(PathBuf::from(path))
+        } else {
+            Err(bad_config(&format!("{pointer}/{index}"), format!("{path:?} is not absolute")))
+        }
+    };
+    list.iter().enumerate().map(one).collect()
+}
+
+fn absolute(bundle: &Path, path: &str) -> PathBuf {
+    bundle.join(path)
+}

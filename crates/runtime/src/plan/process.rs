@@ -1,0 +1,201 @@
+//! `process`: the program, its credentials and limits, decided.
+
+use super::refuse;
+use crate::fault::bad_config;
+use plimsoll_fault::Fault;
+use plimsoll_spec::runtime::{Capabilities, ConsoleSize, Process, Rlimit};
+use plimsoll_sys::caps::{self, Sets};
+use rustix::process::Resource;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+/// One process, for `create` and `exec` alike.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessPlan {
+    pub args: Vec<CString>,
+    pub env: Vec<CString>,
+    pub cwd: PathBuf,
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub umask: u32,
+    pub capabilities: Sets,
+    /// Names this kernel does not have; the runtime warns and goes on, as the specification wants.
+    pub unknown_capabilities: Vec<String>,
+    pub rlimits: Vec<(Resource, u64, u64)>,
+    pub no_new_privileges: bool,
+    pub oom_score_adj: Option<i32>,
+    pub terminal: bool,
+    pub console_size: Option<ConsoleSize>,
+}
+
+impl ProcessPlan {
+    pub(crate) fn new(process: &Process, pointer: &str) -> Result<Self, Fault> {
+        refuse::process(process, pointer)?;
+        let args = strings(&process.args, &format!("{pointer}/args"))?;
+        if args.first().is_none_or(|program| program.is_empty()) {
+            return Err(bad_config(&format!("{pointer}/args"), "no program to run"));
+        }
+        if !process.cwd.starts_with('/') {
+            return Err(bad_config(&format!("{pointer}/cwd"), format!("{:?} is not absolute", process.cwd)));
+        }
+        let mut unknown = Vec::new();
+        let capabilities = capabilities(process.capabilities.as_ref(), &mut unknown);
+        if let Some(value) = process.oom_score_adj.filter(|v| !(-1000..=1000).contains(v)) {
+            return Err(bad_config(&format!("{pointer}/oomScoreAdj"), format!("{value} is not within -1000..1000")));
+        }
+        Ok(Self {
+            args,
+            env: environment(&process.env, &format!("{pointer}/env"))?,
+            cwd: PathBuf::from(&process.cwd),
+            uid: id(process.user.uid, &format!("{pointer}/user/uid"))?,
+            gid: id(process.user.gid, &format!("{pointer}/user/gid"))?,
+            groups: process.user.additional_gids.clone(),
+            umask: process.user.umask.unwrap_or(0o022) & 0o777,
+            capabilities,
+            unknown_capabilities: unknown,
+            rlimits: rlimits(&process.rlimits, pointer)?,
+            no_new_privileges: process.no_new_privileges,
+            oom_score_adj: process.oom_score_adj,
+            terminal: process.terminal,
+            console_size: process.console_size,
+        })
+    }
+}
+
+/// 4294967295 is the kernel's "leave as it is", so not an id.
+fn id(value: u32, pointer: &str) -> Result<u32, Fault> {
+    if value == u32::MAX { Err(bad_config(pointer, format!("{value} is not an id"))) } else { Ok(value) }
+}
+
+fn strings(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
+    let one = |(index, text): (usize, &String)| {
+        CString::new(text.as_str()).map_err(|_| bad_config(&format!("{pointer}/{index}"), "holds a NUL byte"))
+    };
+    list.iter().enumerate().map(one).collect()
+}
+
+/// Later assignments of a name replace earlier ones, as runc does since 1.2.
+fn environment(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
+    let mut out: Vec<&String> = Vec::with_capacity(list.len());
+    let name = |text: &str| text.split_once('=').map(|(name, _)| name.to_owned());
+    for (index, text) in list.iter().enumerate() {
+        let this = name(text).filter(|n| !n.is_empty());
+        let this = this.ok_or_else(|| bad_config(&format!("{pointer}/{index}"), format!("{text:?} is not NAME=value")))?;
+        out.retain(|earlier| name(earlier).as_ref() != Some(&this));
+        out.push(text);
+    }
+    let owned: Vec<String> = out.into_iter().cloned().collect();
+    strings(&owned, pointer)
+}
+
+/// No `capabilities` means none at all. What is inheritable is what the config says, never more (CVE-2022-29162).
+fn capabilities(given: Option<&Capabilities>, unknown: &mut Vec<String>) -> Sets {
+    let Some(given) = given else { return Sets::default() };
+    let mut mask = |names: &[String]| {
+        let mut bits = 0;
+        for name in names {
+            match caps::number(name) {
+                Some(number) => bits |= 1u64 << number,
+                None if unknown.contains(name) => {}
+                None => unknown.push(name.clone()),
+            }
+        }
+        bits
+    };
+    Sets {
+        bounding: mask(&given.bounding),
+        effective: mask(&given.effective),
+        inheritable: mask(&given.inheritable),
+        permitted: mask(&given.permitted),
+        ambient: mask(&given.ambient),
+    }
+}
+
+const RLIMITS: [(&str, Resource); 16] = [
+    ("RLIMIT_AS", Resource::As),
+    ("RLIMIT_CORE", Resource::Core),
+    ("RLIMIT_CPU", Resource::Cpu),
+    ("RLIMIT_DATA", Resource::Data),
+    ("RLIMIT_FSIZE", Resource::Fsize),
+    ("RLIMIT_LOCKS", Resource::Locks),
+    ("RLIMIT_MEMLOCK", Resource::Memlock),
+    ("RLIMIT_MSGQUEUE", Resource::Msgqueue),
+    ("RLIMIT_NICE", Resource::Nice),
+    ("RLIMIT_NOFILE", Resource::Nofile),
+    ("RLIMIT_NPROC", Resource::Nproc),
+    ("RLIMIT_RSS", Resource::Rss),
+    ("RLIMIT_RTPRIO", Resource::Rtprio),
+    ("RLIMIT_RTTIME", Resource::Rttime),
+    ("RLIMIT_SIGPENDING", Resource::Sigpending),
+    ("RLIMIT_STACK", Resource::Stack),
+];
+
+/// The name of a limit, for reports.
+pub(crate) fn rlimit_name(resource: Resource) -> &'static str {
+    RLIMITS.iter().find(|(_, known)| *known == resource).map_or("RLIMIT", |(name, _)| name)
+}
+
+fn rlimits(list: &[Rlimit], pointer: &str) -> Result<Vec<(Resource, u64, u64)>, Fault> {
+    let mut out: Vec<(Resource, u64, u64)> = Vec::with_capacity(list.len());
+    for (index, limit) in list.iter().enumerate() {
+        let at = format!("{pointer}/rlimits/{index}");
+        let known = RLIMITS.iter().find(|(name, _)| *name == limit.kind);
+        let (_, resource) =
+            known.ok_or_else(|| bad_config(&format!("{at}/type"), format!("unknown limit {:?}", limit.kind)))?;
+        if out.iter().any(|(other, ..)| other == resource) {
+            return Err(bad_config(&at, format!("a second {}", limit.kind)));
+        }
+        if limit.soft > limit.hard {
+            return Err(bad_config(&at, format!("soft {} is above hard {}", limit.soft, limit.hard)));
+        }
+        out.push((*resource, limit.soft, limit.hard));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process() -> Process {
+        Process { args: vec!["/bin/true".into()], cwd: "/".into(), ..Process::default() }
+    }
+
+    #[test]
+    fn unknown_capabilities_are_noted_not_refused() {
+        let mut p = process();
+        let names = vec!["CAP_CHOWN".to_owned(), "CAP_FROM_THE_FUTURE".to_owned()];
+        p.capabilities = Some(Capabilities { bounding: names.clone(), permitted: names, ..Capabilities::default() });
+        let plan = ProcessPlan::new(&p, "/process").expect("a plan");
+        assert_eq!(plan.capabilities.bounding, 1);
+        assert_eq!(plan.capabilities.inheritable, 0);
+        assert_eq!(plan.unknown_capabilities, ["CAP_FROM_THE_FUTURE"]);
+    }
+
+    #[test]
+    fn the_last_assignment_of_a_name_wins() {
+        let mut p = process();
+        p.env = vec!["A=1".into(), "B=2".into(), "A=3".into()];
+        let plan = ProcessPlan::new(&p, "/process").expect("a plan");
+        assert_eq!(plan.env, [c"B=2".into(), CString::from(c"A=3")]);
+    }
+
+    #[test]
+    fn refusals() {
+        let cases: [(&str, fn(&mut Process)); 6] = [
+            ("/process/args", |p| p.args.clear()),
+            ("/process/cwd", |p| p.cwd = "relative".into()),
+            ("/process/user/uid", |p| p.user.uid = u32::MAX),
+            ("/process/env/0", |p| p.env = vec!["novalue".into()]),
+            ("/process/oomScoreAdj", |p| p.oom_score_adj = Some(1001)),
+            ("/process/rlimits/0/type", |p| p.rlimits = vec![Rlimit { kind: "NOFILE".into(), hard: 1, soft: 1 }]),
+        ];
+        for (pointer, spoil) in cases {
+            let mut p = process();
+            spoil(&mut p);
+            let fault = ProcessPlan::new(&p, "/process").expect_err(pointer);
+            assert_eq!(fault.details().pointer.as_deref(), Some(pointer));
+        }
+    }
+}

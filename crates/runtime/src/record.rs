@@ -1,0 +1,152 @@
+//! What is kept of a container in `<root>/<id>/`: `state.json` (one record, replaced atomically), `config.json` (as it was
+//! at create) and, while the init waits, `start.sock`.
+
+use crate::fault::{At, Os};
+use crate::root::Root;
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
+use plimsoll_sys::cgroup::{Group, read_file};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// `state.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub id: String,
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks since boot: tells the init from a later process of the same pid.
+    pub start_time: u64,
+    pub created: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Controllers (joined by commas; empty for v2) to the container's folder.
+    pub cgroups: Vec<(String, PathBuf)>,
+    pub own_pid_namespace: bool,
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Cgroup folders that were made for this container, parents included, outermost first.
+    #[serde(default)]
+    pub made: Vec<PathBuf>,
+}
+
+pub(crate) const STATE_FILE: &str = "state.json";
+pub(crate) const CONFIG_FILE: &str = "config.json";
+pub(crate) const START_SOCKET: &str = "start.sock";
+
+impl Record {
+    /// Reads the record of `id`. `NotFound` when there is none.
+    pub(crate) fn load(root: &Root, id: &str) -> Result<(Self, PathBuf), Fault> {
+        let folder = root.folder(id)?;
+        let path = folder.join(STATE_FILE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent(id)),
+            Err(error) => return Err(error).at("load", "open", &path, || format!("cannot read the state of {id}")),
+        };
+        let record = serde_json::from_slice(&text).map_err(|error| {
+            Fault::new(Layer::OciRuntime, "load", format!("{} is damaged", path.display()))
+                .kind(Kind::DataLoss)
+                .because(&error)
+                .in_container(id)
+        })?;
+        Ok((record, folder))
+    }
+
+    /// Writes the record beside its old self and renames it over.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), Fault> {
+        let text = serde_json::to_vec(self).map_err(|error| {
+            Fault::new(Layer::OciRuntime, "save", "the state cannot be written as JSON").because(&error)
+        })?;
+        write_atomic(&folder.join(STATE_FILE), &text).map_err(|error| {
+            Fault::new(Layer::OciRuntime, "save", format!("cannot keep the state of {}", self.id))
+                .os("rename", folder, &error)
+        })
+    }
+
+    /// The spec as it was at create.
+    pub(crate) fn spec(folder: &Path) -> Result<Spec, Fault> {
+        let path = folder.join(CONFIG_FILE);
+        let text = std::fs::read(&path).at("load", "open", &path, || "cannot read the container's config".into())?;
+        Spec::parse(&text).map_err(|error| {
+            Fault::new(Layer::OciRuntime, "load", "the container's kept config is damaged").because(&error)
+        })
+    }
+
+    pub(crate) fn status(&self, folder: &Path) -> Status {
+        if !self.is_alive() {
+            return Status::Stopped;
+        }
+        if folder.join(START_SOCKET).exists() {
+            return Status::Created;
+        }
+        if self.is_frozen() { Status::Paused } else { Status::Running }
+    }
+
+    /// Whether the init runs: same start time, not a zombie.
+    pub(crate) fn is_alive(&self) -> bool {
+        process_start(self.pid).is_some_and(|(start, zombie)| start == self.start_time && !zombie)
+    }
+
+    /// A pidfd of the init, verified after it was opened.
+    pub(crate) fn pidfd(&self) -> Option<OwnedFd> {
+        let fd = plimsoll_sys::process::pidfd(Pid::from_raw(self.pid)?).ok()?;
+        self.is_alive().then_some(fd)
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Group> {
+        self.cgroups.iter().map(|(_, path)| Group { path: path.clone() })
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.cgroups.iter().any(|(controllers, path)| match controllers.as_str() {
+            "freezer" => read_file(path, "freezer.state").is_ok_and(|s| s != "THAWED"),
+            "" => read_file(path, "cgroup.freeze").is_ok_and(|s| s == "1"),
+            _ => false,
+        })
+    }
+
+    /// The state JSON everybody sees.
+    pub(crate) fn state(&self, folder: &Path) -> State {
+        let status = self.status(folder);
+        State {
+            oci_version: OCI_VERSION.to_owned(),
+            id: self.id.clone(),
+            pid: if status == Status::Stopped { 0 } else { self.pid },
+            status,
+            bundle: self.bundle.to_string_lossy().into_owned(),
+            rootfs: self.rootfs.to_string_lossy().into_owned(),
+            created: self.created.clone(),
+            annotations: self.annotations.clone(),
+            owner: "root".to_owned(),
+        }
+    }
+}
+
+pub(crate) fn absent(id: &str) -> Fault {
+    Fault::new(Layer::OciRuntime, "load", format!("container {id:?} does not exist"))
+        .kind(Kind::NotFound)
+        .in_container(id)
+}
+
+/// Start time and whether it is a zombie, from `/proc/<pid>/stat`. The command name may hold anything, so fields are counted
+/// from its last closing parenthesis.
+pub(crate) fn process_start(pid: i32) -> Option<(u64, bool)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
+    let zombie = matches!(fields.next()?, "Z" | "X");
+    Some((fields.nth(18)?.parse().ok()?, zombie))
+}
+
+/// Replaces a file: a reader sees the old or the new one whole.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    std::fs::write(&beside, bytes)?;
+    std::fs::rename(&beside, path)
+}

@@ -1,0 +1,123 @@
+//! What parent and container process say to each other while a process is being made. One packet is one message.
+//!
+//! | from   | message   | carries  | meaning                                                                     |
+//! |--------|-----------|----------|-----------------------------------------------------------------------------|
+//! | child  | `Entered` |          | namespaces entered, nothing mounted: run prestart and createRuntime hooks   |
+//! | parent | `Mount`   |          | those hooks succeeded: go on (only after `Entered`)                         |
+//! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
+//! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
+//! | child  | `Failed`  | `Fault`  | could not go on; the child exits after it                                   |
+//! | child  | *closed*  |          | the program is being executed: the channel is close-on-exec                 |
+
+use plimsoll_fault::{Fault, Layer};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// One message of the table above.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Entered,
+    Mount,
+    Ready,
+    Execute,
+    Failed(Fault),
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+/// A fault is cut to this before it is sent: the packet must fit the socket's buffer.
+const LIMIT: usize = 32 * 1024;
+
+impl Channel {
+    /// Both ends, close-on-exec.
+    pub(crate) fn pair() -> Result<(Self, Self), Errno> {
+        let (a, b) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    pub(crate) fn from_socket(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    pub(crate) fn send(&self, message: &Message) -> Result<(), Errno> {
+        rustix::net::send(self.0.as_fd(), &encode(message), SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// The next message, or none when the other end is closed.
+    pub(crate) fn receive(&self) -> Result<Option<Message>, Errno> {
+        let mut buffer = vec![0u8; LIMIT];
+        loop {
+            match rustix::net::recv(self.0.as_fd(), &mut buffer[..], RecvFlags::empty()) {
+                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(None),
+                Ok((length, _)) => return decode(&buffer[..length.min(LIMIT)]).map(Some).ok_or(Errno::BADMSG),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn encode(message: &Message) -> Vec<u8> {
+    match message {
+        Message::Entered => vec![b'E'],
+        Message::Mount => vec![b'M'],
+        Message::Ready => vec![b'R'],
+        Message::Execute => vec![b'X'],
+        Message::Failed(fault) => {
+            let mut json = fault.to_json();
+            if json.len() >= LIMIT {
+                let what: String = fault.what().chars().take(LIMIT / 8).collect();
+                json = Fault::new(fault.layer().clone(), fault.phase(), what).to_json();
+            }
+            let mut bytes = vec![b'F'];
+            bytes.extend(json.into_bytes());
+            bytes
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Message> {
+    let (tag, rest) = bytes.split_first()?;
+    Some(match tag {
+        b'E' => Message::Entered,
+        b'M' => Message::Mount,
+        b'R' => Message::Ready,
+        b'X' => Message::Execute,
+        b'F' => {
+            let text = std::str::from_utf8(rest).ok()?;
+            Message::Failed(Fault::from_json(text).unwrap_or_else(|| {
+                Fault::new(Layer::OciRuntime, "sync", "the container process failed and its report cannot be read")
+            }))
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_survives_the_line() {
+        let fault = Fault::new(Layer::OciRuntime, "mount", "cannot mount").syscall("fsmount", "/proc", 1);
+        let (a, b) = Channel::pair().expect("a pair");
+        for message in [Message::Entered, Message::Mount, Message::Ready, Message::Execute, Message::Failed(fault)] {
+            a.send(&message).expect("sent");
+            assert_eq!(b.receive().expect("received"), Some(message));
+        }
+        drop(a);
+        assert_eq!(b.receive().expect("closed"), None);
+    }
+
+    #[test]
+    fn a_huge_fault_is_cut_not_lost() {
+        let (a, b) = Channel::pair().expect("a pair");
+        let fault = Fault::new(Layer::OciRuntime, "x", "y".repeat(1 << 20)).why("z".repeat(1 << 20));
+        a.send(&Message::Failed(fault)).expect("sent");
+        assert!(matches!(b.receive(), Ok(Some(Message::Failed(_)))));
+    }
+}
