@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn globals_stop_at_the_verb() {
-        let mut all = words(&["--root", "/r", "--log=/l", "--log-format", "json", "create", "--bundle", "b", "id"]).into_iter();
+        let mut all =
+            words(&["--root", "/r", "--log=/l", "--log-format", "json", "create", "--bundle", "b", "id"]).into_iter();
         let (global, verb) = super::global(&mut all).expect("parses");
         assert_eq!((global.root.to_str(), verb.as_str()), (Some("/r"), "create"));
         assert_eq!(global.log.format, Format::Json);
@@ -200,7 +201,8 @@ mod tests {
     #[test]
     fn a_command_after_the_id_is_left_alone() {
         let known = [Flag::Short("env", "e"), Flag::ShortSwitch("tty", "t")];
-        let got = parse(&known, words(&["-e", "A=1", "--env=B=2", "-t", "id", "ls", "-l", "--", "x"]), 1).expect("parses");
+        let got =
+            parse(&known, words(&["-e", "A=1", "--env=B=2", "-t", "id", "ls", "-l", "--", "x"]), 1).expect("parses");
         assert_eq!(got.values("env").collect::<Vec<_>>(), ["A=1", "B=2"]);
         assert!(got.has("tty"));
         assert_eq!(got.operands, ["id", "ls", "-l", "--", "x"]);

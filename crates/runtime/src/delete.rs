@@ -53,7 +53,11 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     let own: Vec<PathBuf> = record.cgroups.iter().map(|(_, path)| path.clone()).collect();
     remove_groups(&own, &record.made).map_err(|error| {
         let what = "cannot remove the container's cgroup";
-        Fault::new(Layer::OciRuntime, "delete", what).os("rmdir", own.first().map_or("", |p| p.to_str().unwrap_or("")), &error)
+        Fault::new(Layer::OciRuntime, "delete", what).os(
+            "rmdir",
+            own.first().map_or("", |p| p.to_str().unwrap_or("")),
+            &error,
+        )
     })?;
     std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
 }

@@ -1,10 +1,10 @@
 //! `start`: lets a created container's init execute its program.
 
+use crate::Root;
 use crate::fault::At;
 use crate::parent::init::{await_exec, start_address};
 use crate::record::{Record, START_SOCKET};
 use crate::sync::{Channel, Message};
-use crate::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::Status;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};

@@ -34,8 +34,7 @@ const LIMIT: usize = 32 * 1024;
 impl Channel {
     /// Both ends, close-on-exec.
     pub(crate) fn pair() -> Result<(Self, Self), Errno> {
-        let (a, b) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (a, b) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Self(a), Self(b)))
     }
 

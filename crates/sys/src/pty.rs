@@ -28,7 +28,8 @@ pub fn open(devpts: impl AsFd) -> Result<Pty, Errno> {
     let master = rustix::fs::openat(devpts, "ptmx", flags, Mode::empty())?;
     on_devpts(&master)?;
     rustix::pty::unlockpt(&master)?;
-    let slave = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let slave =
+        rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     on_devpts(&slave)?;
     let number = rustix::fs::minor(rustix::fs::fstat(&slave)?.st_rdev);
     Ok(Pty { master, slave, number })

@@ -41,8 +41,12 @@ fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
     }
     if (device.uid, device.gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
-        rustix::fs::chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-            .at("devices", "fchownat", &device.path, what)?;
+        rustix::fs::chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).at(
+            "devices",
+            "fchownat",
+            &device.path,
+            what,
+        )?;
     }
     Ok(())
 }
@@ -50,7 +54,8 @@ fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
 /// A node that is there already must be the very one (CVE-2025-31133: an image's `/dev/null` may be a link to anything).
 fn verify(folder: impl rustix::fd::AsFd, name: &std::ffi::OsStr, device: &DevicePlan) -> Result<(), Fault> {
     let what = || format!("the rootfs has something else at {}", device.path.display());
-    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).at("devices", "fstatat", &device.path, what)?;
+    let stat =
+        rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).at("devices", "fstatat", &device.path, what)?;
     let same = FileType::from_raw_mode(stat.st_mode) == device.kind
         && (device.kind == FileType::Fifo || stat.st_rdev == makedev(device.major, device.minor));
     if same { Ok(()) } else { Err(Errno::EXIST).at("devices", "mknodat", &device.path, what) }

@@ -50,11 +50,8 @@ fn run(
     let proc = begin(tasks)?;
     oom_score(&proc, process)?;
     drop(proc);
-    let all = Namespaces::MOUNT
-        .with(Namespaces::NET)
-        .with(Namespaces::UTS)
-        .with(Namespaces::IPC)
-        .with(Namespaces::CGROUP);
+    let all =
+        Namespaces::MOUNT.with(Namespaces::NET).with(Namespaces::UTS).with(Namespaces::IPC).with(Namespaces::CGROUP);
     ns::join(token, init, all).at("namespace", "setns", "", || "cannot enter the container".into())?;
     keyring(id)?;
     let console = match &stdio {

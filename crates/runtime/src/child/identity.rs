@@ -33,8 +33,12 @@ pub(super) fn change_directory(process: &ProcessPlan) -> Result<(), Fault> {
     let what = || format!("config.json: /process/cwd: cannot enter {}", process.cwd.display());
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = rustix::fs::open("/", flags, Mode::empty()).at("identity", "open", "/", what)?;
-    let found = root::open_below(rustix::fd::AsFd::as_fd(&top), &process.cwd, flags, Mode::empty())
-        .at("identity", "openat2", &process.cwd, what)?;
+    let found = root::open_below(rustix::fd::AsFd::as_fd(&top), &process.cwd, flags, Mode::empty()).at(
+        "identity",
+        "openat2",
+        &process.cwd,
+        what,
+    )?;
     rustix::process::fchdir(&found).at("identity", "fchdir", &process.cwd, what)
 }
 

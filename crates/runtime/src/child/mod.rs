@@ -109,10 +109,15 @@ fn run(
 /// anything that costs.
 fn begin(tasks: Vec<OwnedFd>) -> Result<Procfs, Fault> {
     // Between here and execve, `/proc/<pid>` of this process leads to the host (CVE-2016-9962).
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .at("isolate", "prctl", "PR_SET_DUMPABLE", || "cannot close the process to others".into())?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(
+        "isolate",
+        "prctl",
+        "PR_SET_DUMPABLE",
+        || "cannot close the process to others".into(),
+    )?;
     for task in tasks {
-        rustix::io::write(&task, b"0").at("cgroup", "write", "tasks", || "cannot join the container's cgroup".into())?;
+        rustix::io::write(&task, b"0")
+            .at("cgroup", "write", "tasks", || "cannot join the container's cgroup".into())?;
     }
     plimsoll_sys::signals::reset().at("isolate", "sigprocmask", "", || "cannot reset signals".into())?;
     rustix::process::umask(rustix::fs::Mode::empty());
@@ -124,7 +129,8 @@ fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Res
     for (kind, fd) in &sources.namespaces {
         // The pid namespace was joined by being born into it.
         if *kind != Namespaces::PID {
-            ns::join(token, fd, *kind).at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+            ns::join(token, fd, *kind)
+                .at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
         }
     }
     if plan.namespaces.new.has(Namespaces::CGROUP) {
@@ -197,11 +203,7 @@ fn sysctls(proc: &Procfs, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// Limits, credentials, working directory: nothing of the runtime's rights is left after this.
-fn become_user(
-    process: &ProcessPlan,
-    filter: Option<&Filter>,
-    preserve_fds: u32,
-) -> Result<program::Program, Fault> {
+fn become_user(process: &ProcessPlan, filter: Option<&Filter>, preserve_fds: u32) -> Result<program::Program, Fault> {
     let env = home::environment(process);
     stdio::give_to(process.uid)?;
     identity::limits(process)?;

@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
     let prefix = path_of(root.as_fd())?;
     for (mount, bind) in plan.mounts.iter().zip(binds) {
-        one(root, &prefix, mount, bind).map_err(|fault| {
-            fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer())))
-        })?;
+        one(root, &prefix, mount, bind)
+            .map_err(|fault| fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer()))))?;
     }
     Ok(())
 }
@@ -43,8 +42,12 @@ pub(super) fn set_tree(plan: &MountPlan, made: &OwnedFd) -> Result<(), Fault> {
             .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     for (flag, recursive) in &plan.propagation {
-        mount::set_attributes(made, Attributes::propagation(*flag), *recursive)
-            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        mount::set_attributes(made, Attributes::propagation(*flag), *recursive).at(
+            "mount",
+            "mount_setattr",
+            &plan.target,
+            || describe(plan),
+        )?;
     }
     Ok(())
 }
@@ -112,16 +115,18 @@ fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]
 }
 
 fn refused(plan: &MountPlan, filesystem: &str, error: &NewError) -> Fault {
-    let fault = Fault::new(Layer::OciRuntime, "mount", describe(plan)).os(
-        error.syscall,
-        &plan.target,
-        &error.errno.into(),
-    );
+    let fault =
+        Fault::new(Layer::OciRuntime, "mount", describe(plan)).os(error.syscall, &plan.target, &error.errno.into());
     match (error.syscall, error.errno) {
-        ("fsopen", Errno::NODEV) => fault.kind(Kind::FailedPrecondition).hint(format!("this kernel has no {filesystem}")),
+        ("fsopen", Errno::NODEV) => {
+            fault.kind(Kind::FailedPrecondition).hint(format!("this kernel has no {filesystem}"))
+        }
         ("fsconfig", Errno::INVAL) if error.option != "create" => {
             let pointer = format!("{}/options", plan.pointer());
-            fault.kind(Kind::InvalidArgument).why(format!("option {:?}", error.option)).detail(|d| d.pointer = Some(pointer))
+            fault
+                .kind(Kind::InvalidArgument)
+                .why(format!("option {:?}", error.option))
+                .detail(|d| d.pointer = Some(pointer))
         }
         _ => fault,
     }
@@ -135,8 +140,12 @@ fn deferred(plan: &MountPlan) -> bool {
 pub(super) fn seal_deferred(root: &RootDir, plan: &Plan) -> Result<(), Fault> {
     for mount in plan.mounts.iter().filter(|mount| deferred(mount)) {
         let found = root.find(&mount.target).at("mount", "openat2", &mount.target, || describe(mount))?;
-        mount::set_attributes(&found, Attributes::set(ATTR_RDONLY), false)
-            .at("mount", "mount_setattr", &mount.target, || describe(mount))?;
+        mount::set_attributes(&found, Attributes::set(ATTR_RDONLY), false).at(
+            "mount",
+            "mount_setattr",
+            &mount.target,
+            || describe(mount),
+        )?;
     }
     Ok(())
 }

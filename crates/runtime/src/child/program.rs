@@ -80,11 +80,9 @@ fn refused(path: &CString, error: Errno, has_slash: bool) -> Fault {
         ),
         Errno::NOTDIR => (Kind::NotFound, "not a directory", "a part of the path is a file"),
         Errno::ACCESS => (Kind::PermissionDenied, "permission denied", "not executable for this user, or noexec mount"),
-        Errno::NOEXEC => (
-            Kind::InvalidArgument,
-            "exec format error",
-            "a program of another architecture, or a script without #!",
-        ),
+        Errno::NOEXEC => {
+            (Kind::InvalidArgument, "exec format error", "a program of another architecture, or a script without #!")
+        }
         Errno::ISDIR => (Kind::PermissionDenied, "is a directory", "a program is needed"),
         _ => (Kind::Internal, "cannot be executed", "see errno"),
     };

@@ -16,8 +16,12 @@ use std::path::Path;
 /// Attaches the rootfs over its own folder and makes every mount and device in it.
 pub(super) fn build(plan: &Plan, sources: Sources) -> Result<RootDir, Fault> {
     // From here on no mount of this namespace reaches the host's; the host's still reach this one until the pivot.
-    mount::propagate_root(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .at("rootfs", "mount", "/", || "cannot cut mount propagation to the host".into())?;
+    mount::propagate_root(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).at(
+        "rootfs",
+        "mount",
+        "/",
+        || "cannot cut mount propagation to the host".into(),
+    )?;
     let Sources { rootfs, binds, .. } = sources;
     let slave = Attributes::propagation(MountPropagationFlags::DOWNSTREAM);
     mount::set_attributes(&rootfs, slave, true)

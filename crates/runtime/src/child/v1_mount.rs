@@ -47,8 +47,12 @@ fn one(tmpfs: &OwnedFd, tree: &Hierarchy, plan: &MountPlan) -> Result<(), Fault>
     let folder = rustix::fs::openat(tmpfs, name, flags, Mode::empty()).at("mount", "openat", &plan.target, what)?;
     let shown = shown(tree, plan)?;
     if plan.attributes.set & ATTR_RDONLY != 0 {
-        mount::set_attributes(&shown, Attributes::set(ATTR_RDONLY), false)
-            .at("mount", "mount_setattr", &plan.target, what)?;
+        mount::set_attributes(&shown, Attributes::set(ATTR_RDONLY), false).at(
+            "mount",
+            "mount_setattr",
+            &plan.target,
+            what,
+        )?;
     }
     mount::attach(&shown, &folder).at("mount", "move_mount", &plan.target, what)?;
     // `cpu` beside `cpu,cpuacct`, as hosts have it.
@@ -77,8 +81,12 @@ fn shown(tree: &Hierarchy, plan: &MountPlan) -> Result<OwnedFd, Fault> {
     }
     let folder = tree.folder(&tree.own);
     let bind = mount::clone_path(&folder, false).at("mount", "open_tree", &folder, || describe(plan))?;
-    mount::set_attributes(&bind, Attributes::set(attributes), false)
-        .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    mount::set_attributes(&bind, Attributes::set(attributes), false).at(
+        "mount",
+        "mount_setattr",
+        &plan.target,
+        || describe(plan),
+    )?;
     Ok(bind)
 }
 
@@ -89,4 +97,3 @@ fn finish(plan: &MountPlan, made: &OwnedFd) -> Result<(), Fault> {
     }
     set_tree(plan, made)
 }
-

@@ -131,7 +131,9 @@ impl Terminal {
             if ready[1] {
                 self.signals(&signals, created)?;
             }
-            if ready[2] && let Some(exit) = ended(created)? {
+            if ready[2]
+                && let Some(exit) = ended(created)?
+            {
                 return Ok(exit);
             }
             if input && ready[3] {

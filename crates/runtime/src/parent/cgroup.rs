@@ -22,7 +22,8 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Makes the folders and writes the limits. On a fault everything made is in `made` for the caller's undo.
     pub(crate) fn make(&mut self, plan: &Plan, id: &str) -> Result<(), Fault> {
-        let layout = detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())?;
+        let layout =
+            detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())?;
         match layout {
             Layout::V1(trees) => {
                 let settings = v1_settings(&plan.resources)?;

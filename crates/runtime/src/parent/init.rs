@@ -136,7 +136,9 @@ fn terminal_agrees(plan: &Plan, request: &CreateRequest<'_>) -> Result<(), Fault
     let console = matches!(request.stdio, crate::Stdio::Console { .. });
     match (plan.process.terminal, console) {
         (true, false) => Err(Fault::invalid("plan", "config.json: /process/terminal: true needs a console socket")),
-        (false, true) => Err(Fault::invalid("plan", "a console socket was given, but config.json: /process/terminal is false")),
+        (false, true) => {
+            Err(Fault::invalid("plan", "a console socket was given, but config.json: /process/terminal is false"))
+        }
         _ => Ok(()),
     }
 }

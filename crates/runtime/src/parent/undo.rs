@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 pub(crate) enum Undo {
     StateFolder(PathBuf),
     /// The container's own groups, and every group made for it, outermost first.
-    Cgroups { own: Vec<PathBuf>, made: Vec<PathBuf> },
+    Cgroups {
+        own: Vec<PathBuf>,
+        made: Vec<PathBuf>,
+    },
     Child(Pid, OwnedFd),
 }
 

@@ -61,11 +61,8 @@ fn one(device: &Device, pointer: &str) -> Result<DevicePlan, Fault> {
     let number = |value: i64, field: &str| {
         u32::try_from(value).map_err(|_| bad_config(&format!("{pointer}/{field}"), format!("{value} is out of range")))
     };
-    let (major, minor) = if kind == FileType::Fifo {
-        (0, 0)
-    } else {
-        (number(device.major, "major")?, number(device.minor, "minor")?)
-    };
+    let (major, minor) =
+        if kind == FileType::Fifo { (0, 0) } else { (number(device.major, "major")?, number(device.minor, "minor")?) };
     Ok(DevicePlan {
         path: PathBuf::from(&device.path),
         kind,

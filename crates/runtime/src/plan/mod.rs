@@ -12,8 +12,8 @@ mod sysctl;
 
 pub(crate) use devices::DevicePlan;
 pub(crate) use mounts::{MountKind, MountPlan};
-pub(crate) use options::names as mount_options;
 pub(crate) use namespaces::NamespacePlan;
+pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
 pub(crate) use resources::{Setting, v1_settings, v2_settings};
 

@@ -104,7 +104,8 @@ fn change(attributes: &mut Attributes, bits: u64, set: bool) {
 
 /// Every word that is not filesystem data, for `features`.
 pub(crate) fn names() -> Vec<String> {
-    let plain = ATTRIBUTES.iter().map(|(name, ..)| *name).chain(DEFAULT_ATIME).chain(PROPAGATION.iter().map(|(n, _)| *n));
+    let plain =
+        ATTRIBUTES.iter().map(|(name, ..)| *name).chain(DEFAULT_ATIME).chain(PROPAGATION.iter().map(|(n, _)| *n));
     let mut names: Vec<String> = plain.flat_map(|n| [n.to_owned(), format!("r{n}")]).collect();
     names.extend(["bind", "rbind", "defaults"].map(str::to_owned));
     names.sort();

@@ -81,7 +81,8 @@ fn environment(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
     let name = |text: &str| text.split_once('=').map(|(name, _)| name.to_owned());
     for (index, text) in list.iter().enumerate() {
         let this = name(text).filter(|n| !n.is_empty());
-        let this = this.ok_or_else(|| bad_config(&format!("{pointer}/{index}"), format!("{text:?} is not NAME=value")))?;
+        let this =
+            this.ok_or_else(|| bad_config(&format!("{pointer}/{index}"), format!("{text:?} is not NAME=value")))?;
         out.retain(|earlier| name(earlier).as_ref() != Some(&this));
         out.push(text);
     }

@@ -40,9 +40,8 @@ fn path(key: &str) -> Option<String> {
         other => other,
     };
     let path: String = if slashes { key.to_owned() } else { key.chars().map(swap).collect() };
-    let fine = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && part.chars().all(|c| c.is_ascii_graphic())
-    };
+    let fine =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(|c| c.is_ascii_graphic());
     path.split('/').all(fine).then_some(path)
 }
 

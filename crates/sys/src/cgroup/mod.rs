@@ -59,7 +59,8 @@ fn mounted(controllers: Vec<String>, own: PathBuf) -> Option<Hierarchy> {
     let joined = controllers.join(",");
     let bare = joined.strip_prefix("name=").unwrap_or(&joined);
     let candidates = [bare, controllers.first()?.as_str()];
-    let mount = candidates.iter().map(|name| Path::new(MOUNT).join(name)).find(|p| magic(p) == Some(CGROUP_SUPER_MAGIC))?;
+    let mount =
+        candidates.iter().map(|name| Path::new(MOUNT).join(name)).find(|p| magic(p) == Some(CGROUP_SUPER_MAGIC))?;
     Some(Hierarchy { controllers, mount, own })
 }
 
