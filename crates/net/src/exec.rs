@@ -39,7 +39,7 @@ pub(crate) async fn run(call: Call<'_>) -> Result<Vec<u8>> {
 }
 
 /// The first of `bin_dirs` that has the plugin. `kind` was checked to be a plain name when it was parsed.
-fn find(kind: &str, bin_dirs: &[PathBuf]) -> Result<PathBuf> {
+pub(crate) fn find(kind: &str, bin_dirs: &[PathBuf]) -> Result<PathBuf> {
     let found = bin_dirs.iter().map(|dir| dir.join(kind)).find(|path| path.is_file());
     found.ok_or_else(|| {
         let dirs: Vec<_> = bin_dirs.iter().map(|d| d.display().to_string()).collect();

@@ -1,6 +1,6 @@
 //! ADD: attaches a pod to the network, with the ledger written first.
 
-use crate::exec::{Call, run};
+use crate::exec::{Call, find, run};
 use crate::network::{Network, Pod};
 use crate::{Entry, Stage, cache, input};
 use plimsoll_fault::{Fault, Layer, Result};
@@ -33,6 +33,10 @@ impl Network {
         if let Some((key, value)) = entry.args.iter().find(|(_, value)| value.contains([';', '\0'])) {
             // CNI_ARGS has no quoting: such a value would set other arguments.
             return Err(Fault::invalid("cni-add", format!("{key} {value:?} cannot be told to CNI plugins")));
+        }
+        // Looked up before anything is recorded: a network whose plugin is missing was never set up.
+        for plugin in &list.plugins {
+            find(&plugin.kind, &self.options.bin_dirs)?;
         }
         self.ledger.record(&entry)?;
         let mut previous = None;

@@ -157,6 +157,7 @@ async fn a_missing_plugin_and_a_forged_name_are_refused() {
     std::fs::remove_file(node.path("bin/b")).expect("unlink");
     let fault = node.network.setup(&pod()).await.expect_err("missing");
     assert!(fault.to_string().contains("\"b\" is not in"), "{fault}");
+    assert!(node.network.attached().expect("lists").is_empty(), "nothing was called, so nothing is owed");
     let forged = Pod { name: "x;IgnoreUnknown=0".into(), ..pod() };
     let fault = node.network.setup(&forged).await.expect_err("forged");
     assert_eq!(fault.class(), Kind::InvalidArgument);

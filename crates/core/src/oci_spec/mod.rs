@@ -20,3 +20,6 @@ pub use host::Host;
 pub use origin::Origin;
 pub use seccomp_default::default_profile;
 pub use user::{Accounts, Resolved, resolve};
+
+#[cfg(test)]
+mod tests;
