@@ -7,5 +7,5 @@ mod client;
 mod endpoint;
 mod exchange;
 
-pub(crate) use client::{BlobBody, Client, Resolved};
+pub(crate) use client::Client;
 pub use endpoint::RegistryConfig;
