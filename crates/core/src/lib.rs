@@ -13,6 +13,7 @@ mod operations;
 mod paths;
 pub mod pull;
 mod recover;
+mod remove_image;
 mod rollback;
 pub mod sandbox;
 pub mod shim;
@@ -22,3 +23,4 @@ mod task;
 
 pub use config::Config;
 pub use open::{Core, Operation, Readiness};
+pub use remove_image::remove_image;

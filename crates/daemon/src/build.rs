@@ -2,6 +2,7 @@
 
 use crate::admin::Admin;
 use crate::config::{self, Config};
+use crate::journal_log;
 use plimsoll_core::Core;
 use plimsoll_core::config::{Handler, NetworkConfig, Timeouts};
 use plimsoll_cri::Cri;
@@ -17,6 +18,7 @@ use tonic::transport::server::Router;
 pub(crate) async fn build(config: &Config, db: Db) -> Result<Router, Fault> {
     let store = Store::open(image_config(config, db.clone())).await?;
     let core = Core::open(core_config(config)?, &db, store.clone())?;
+    tokio::spawn(journal_log::follow(core.journal().subscribe()));
     core.recover().await?;
     let shown = serde_json::to_value(config)
         .map_err(|error| Fault::new(Layer::Daemon, "build", "the configuration has no JSON form").because(&error))?;

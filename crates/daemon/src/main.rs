@@ -6,6 +6,7 @@ mod build;
 mod config;
 mod flags;
 mod folders;
+mod journal_log;
 mod log;
 mod notify;
 mod serve;

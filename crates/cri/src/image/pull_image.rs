@@ -16,6 +16,5 @@ pub(crate) async fn pull_image(cri: Cri, request: PullImageRequest) -> Result<Pu
     let auth = request.auth.map(|given| auth(given, reference.domain())).transpose()?.flatten();
     let pull = PullRequest { namespace: NAMESPACE.to_owned(), reference: reference.or_latest(), auth, progress: None };
     let image = plimsoll_core::pull::pull(cri.core(), cri.store(), pull).await?;
-    tracing::info!(image = name, id = %image.id, bytes = image.size, "pulled");
     Ok(PullImageResponse { image_ref: image.id.to_string() })
 }

@@ -7,7 +7,6 @@ use plimsoll_proto::cri::{RemoveImageRequest, RemoveImageResponse};
 
 pub(crate) async fn remove_image(cri: Cri, request: RemoveImageRequest) -> Result<RemoveImageResponse, Fault> {
     let name = named(&cri, request.image)?;
-    let was_there = cri.store().remove_image(NAMESPACE, &name).await?;
-    tracing::info!(image = name, was_there, "removed");
+    plimsoll_core::remove_image(cri.core(), NAMESPACE, &name).await?;
     Ok(RemoveImageResponse {})
 }
