@@ -32,8 +32,8 @@ Examples:
   plim explain web
   plim --endpoint /run/containerd/containerd.sock ps
 
-Endpoint: --endpoint, else PLIM_ENDPOINT, else /run/plimsoll/plimsolld.sock, else the private daemon that plim itself
-starts for root under /var/lib/plim.";
+Endpoint: --endpoint, else PLIM_ENDPOINT, else /run/plimsoll/plimsolld.sock, else the private
+daemon that plim itself starts for root under /var/lib/plim.";
 
 /// Run and look at containers, pods and images through a CRI runtime.
 #[derive(Parser)]

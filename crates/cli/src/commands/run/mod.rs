@@ -23,11 +23,11 @@ const EXAMPLES: &str = "\
 Examples:
   plim run --rm localhost:5000/busybox:1 echo hello
   plim run -d --name web -p 8080:80 localhost:5000/nginx:1
-  plim run --rm -m 64m -e MODE=test -v ./data:/data:ro -u 1000:1000 -w /data localhost:5000/busybox:1 ls
+  plim run --rm -m 64m -e MODE=test -v ./data:/data:ro -w /data localhost:5000/busybox:1 ls
   plim run --rm --network host --entrypoint /bin/sh localhost:5000/busybox:1 -c 'ip addr'
 
-In front, plim returns the container's exit code (125: plim itself or the runtime failed); Ctrl-C stops the container,
-a second one kills it.";
+In front, plim returns the container's exit code (125: plim itself or the runtime failed).
+Ctrl-C stops the container, a second one kills it.";
 
 /// Run an image: a pod with one container
 #[derive(clap::Args)]
