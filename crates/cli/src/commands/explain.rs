@@ -27,6 +27,8 @@ struct Case {
     title: String,
     /// Newest first.
     faults: Vec<Fault>,
+    /// What can be said without a fault.
+    note: Option<String>,
 }
 
 pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome {
@@ -35,6 +37,9 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
         Format::Table => {
             line(&format!("{}\n", case.title))?;
             line(&stack::draw(case.faults.first()))?;
+            if let Some(note) = case.note.filter(|_| case.faults.is_empty()) {
+                line(&format!("\n{note}"))?;
+            }
             for older in case.faults.iter().skip(1) {
                 line(&format!("earlier: {older}"))?;
             }
@@ -71,7 +76,8 @@ async fn container_case(client: &Client, id: &str) -> Result<Case> {
         cri::ContainerState::ContainerExited => format!("exited ({}) {}", status.exit_code, status.reason),
         state => state.as_str_name().trim_start_matches("CONTAINER_").to_ascii_lowercase(),
     };
-    Ok(Case { title: format!("container {name} ({}): {state}", short_id(id)), faults })
+    let note = exit_note(&status);
+    Ok(Case { title: format!("container {name} ({}): {state}", short_id(id)), faults, note })
 }
 
 async fn pod_case(client: &Client, id: &str) -> Result<Case> {
@@ -81,20 +87,34 @@ async fn pod_case(client: &Client, id: &str) -> Result<Case> {
     faults.extend(journal(client, id).await?.unwrap_or_default());
     let name = status.metadata.as_ref().map_or("", |metadata| &metadata.name);
     let state = status.state().as_str_name().trim_start_matches("SANDBOX_").to_ascii_lowercase();
-    Ok(Case { title: format!("pod {name} ({}): {state}", short_id(id)), faults })
+    Ok(Case { title: format!("pod {name} ({}): {state}", short_id(id)), faults, note: None })
 }
 
 /// An image, or something that is gone: only the journal can know.
 async fn other_case(client: &Client, word: &str, not_found: Fault) -> Result<Case> {
     let there = client.image_status(word, false).await?.image;
-    match (journal(client, word).await?, there) {
-        (Some(faults), Some(image)) => Ok(Case { title: format!("image {word} ({})", short_id(&image.id)), faults }),
-        (None, Some(image)) => {
-            Ok(Case { title: format!("image {word} ({})", short_id(&image.id)), faults: Vec::new() })
-        }
-        (Some(faults), None) if !faults.is_empty() => Ok(Case { title: format!("{word}: not here"), faults }),
-        _ => Err(not_found),
+    let faults = journal(client, word).await?.unwrap_or_default();
+    let title = match there {
+        Some(image) => format!("image {word} ({})", short_id(&image.id)),
+        None if faults.is_empty() => return Err(not_found),
+        None => format!("{word}: not here"),
+    };
+    Ok(Case { title, faults, note: None })
+}
+
+/// An exit code in words: the program's own doing, or a signal's.
+fn exit_note(status: &cri::ContainerStatus) -> Option<String> {
+    if status.state() != cri::ContainerState::ContainerExited {
+        return None;
     }
+    Some(match status.exit_code {
+        0 => "The program ended by itself, without an error.".to_owned(),
+        code @ 129..=192 => {
+            let signal = code - 128;
+            format!("The program was ended by signal {signal}. No layer reported a failure: somebody sent it, as `stop` does.")
+        }
+        code => format!("The program ended by itself with code {code}: what that means, its log may tell (plim logs)."),
+    })
 }
 
 fn fault_in(info: &HashMap<String, String>) -> Option<Fault> {
