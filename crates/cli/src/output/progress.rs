@@ -32,7 +32,7 @@ impl Progress {
         let total: u64 = resolved.layers.iter().map(|layer| layer.size).sum();
         let text = format!(
             "{}: {} in {} layer{}",
-            short_id(&resolved.digest),
+            resolved.reference,
             size(total),
             resolved.layers.len(),
             if resolved.layers.len() == 1 { "" } else { "s" }
