@@ -111,7 +111,9 @@ fn exit_note(status: &cri::ContainerStatus) -> Option<String> {
         0 => "The program ended by itself, without an error.".to_owned(),
         code @ 129..=192 => {
             let signal = code - 128;
-            format!("The program was ended by signal {signal}. No layer reported a failure: somebody sent it, as `stop` does.")
+            format!(
+                "The program was ended by signal {signal}. No layer reported a failure: somebody sent it, as `stop` does."
+            )
         }
         code => format!("The program ended by itself with code {code}: what that means, its log may tell (plim logs)."),
     })
