@@ -11,13 +11,13 @@ use std::path::PathBuf;
 pub(crate) struct Global {
     pub root: PathBuf,
     pub log: Log,
-    pub debug: bool,
     pub systemd_cgroup: bool,
 }
 
 impl Global {
     pub(crate) fn root(&self) -> Result<Root, Fault> {
-        Root::open(&self.root)
+        let log = self.log.clone();
+        Ok(Root::open(&self.root)?.with_warnings(move |text| log.warn(text)))
     }
 }
 
@@ -124,7 +124,6 @@ pub(crate) fn global(words: &mut impl Iterator<Item = OsString>) -> Result<(Glob
     let global = Global {
         root: parsed.value("root").map_or_else(|| PathBuf::from("/run/plimrun"), PathBuf::from),
         log: Log { file: parsed.value("log").filter(|p| !p.is_empty()).map(PathBuf::from), format },
-        debug: parsed.has("debug"),
         systemd_cgroup: parsed.has("systemd-cgroup") || parsed.value("cgroup-manager") == Some("systemd"),
     };
     Ok((global, verb))

@@ -2,9 +2,11 @@
 
 use crate::fault::At;
 use crate::parent::init::{self, Release, Waiting};
+use crate::record::Record;
 use crate::sync::Message;
-use crate::{Root, Stdio, delete};
+use crate::{Root, Stdio, delete, hooks};
 use plimsoll_fault::Fault;
+use plimsoll_spec::runtime::Status;
 use plimsoll_sys::SingleThread;
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
@@ -66,17 +68,27 @@ pub fn run(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Res
         Ok(()) => init::await_exec(&waiting.channel),
         Err(error) => Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
     };
-    match executed {
+    match executed.and_then(|()| started(&waiting.record)) {
         Ok(()) => Ok(waiting.created),
         Err(fault) => Err(abandon(root, waiting, fault)),
     }
 }
 
-/// The init has said why it cannot go on, and ends.
+/// The program runs: poststart hooks. One that fails ends the container.
+pub(crate) fn started(record: &Record) -> Result<(), Fault> {
+    hooks::run(&record.hooks.poststart, "/hooks/poststart", &record.state_as(Status::Running))
+}
+
+/// The program could not be executed, or a hook wants the container gone.
 fn abandon(root: &Root, waiting: Waiting, fault: Fault) -> Fault {
     let fault = fault.in_container(&waiting.record.id);
-    if let Err(error) = plimsoll_sys::process::wait(waiting.created.pid) {
-        return fault.why(format!("waiting for the init failed: {error}"));
+    let pidfd = &waiting.created.pidfd;
+    let killed = match plimsoll_sys::process::signal(pidfd, rustix::process::Signal::KILL.as_raw()) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other,
+    };
+    if let Err(error) = killed.and_then(|()| plimsoll_sys::process::wait(waiting.created.pid)) {
+        return fault.why(format!("ending the init failed: {error}"));
     }
     match delete(root, &waiting.record.id, true) {
         Ok(()) => fault,

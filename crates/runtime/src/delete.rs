@@ -1,10 +1,9 @@
 //! `delete`: removes everything a container left: processes of its cgroup, cgroup, state; runs poststop hooks.
 
-use crate::Root;
 use crate::fault::{At, Os};
-use crate::kill;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
+use crate::{Root, hooks, kill};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::Status;
 use plimsoll_sys::cgroup::write_file;
@@ -24,7 +23,13 @@ pub fn delete(root: &Root, id: &str, force: bool) -> Result<(), Fault> {
         Err(fault) if fault.class() == Kind::NotFound => return absent(root, id, force, fault),
         Err(fault) => return Err(fault),
     };
-    steps(&record, &folder, force).map_err(|fault| fault.in_container(id))
+    steps(&record, &folder, force).map_err(|fault| fault.in_container(id))?;
+    // The container is gone whatever its hooks say (runtime.md, "Lifecycle").
+    let stopped = record.state_as(Status::Stopped);
+    if let Err(fault) = hooks::run(&record.hooks.poststop, "/hooks/poststop", &stopped) {
+        root.warn(&fault.to_string());
+    }
+    Ok(())
 }
 
 /// A folder without a record is what a creator that was killed left.

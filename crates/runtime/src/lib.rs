@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod exec;
 mod fault;
+mod hooks;
 mod kill;
 mod parent;
 mod plan;

@@ -112,7 +112,11 @@ impl Record {
 
     /// The state JSON everybody sees.
     pub(crate) fn state(&self, folder: &Path) -> State {
-        let status = self.status(folder);
+        self.state_as(self.status(folder))
+    }
+
+    /// The state JSON with a status that is known by other means: for hooks.
+    pub(crate) fn state_as(&self, status: Status) -> State {
         State {
             oci_version: OCI_VERSION.to_owned(),
             id: self.id.clone(),

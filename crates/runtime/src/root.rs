@@ -2,14 +2,25 @@
 
 use crate::fault::Os;
 use plimsoll_fault::{Fault, Kind, Layer};
+use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+type Warn = dyn Fn(&str);
 
 /// A runtime state root, for example `/run/plimrun`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Root {
     path: PathBuf,
+    warn: Option<Rc<Warn>>,
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Root {
@@ -17,9 +28,22 @@ impl Root {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Fault> {
         let path = path.into();
         match DirBuilder::new().recursive(true).mode(0o700).create(&path) {
-            Ok(()) => Ok(Self { path }),
+            Ok(()) => Ok(Self { path, warn: None }),
             Err(error) => Err(Fault::new(Layer::OciRuntime, "open-root", format!("cannot make {}", path.display()))
                 .os("mkdir", &path, &error)),
+        }
+    }
+
+    /// Where warnings go: what the specification wants to be told but not to stop for.
+    #[must_use]
+    pub fn with_warnings(mut self, warn: impl Fn(&str) + 'static) -> Self {
+        self.warn = Some(Rc::new(warn));
+        self
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        if let Some(warn) = &self.warn {
+            warn(text);
         }
     }
 

@@ -1,13 +1,15 @@
 //! `start`: lets a created container's init execute its program.
 
-use crate::Root;
+use crate::create::started;
 use crate::fault::At;
 use crate::parent::init::{await_exec, start_address};
 use crate::record::{Record, START_SOCKET};
 use crate::sync::{Channel, Message};
+use crate::{Root, kill};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::Status;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::Signal;
 use std::path::Path;
 
 /// Returns once the program is being executed, or with the fault of the execution (`exec: "/x": no such file or directory`).
@@ -31,7 +33,11 @@ fn steps(record: &Record, folder: &Path) -> Result<(), Fault> {
     // From here on the container is no longer "created", whether its program can be executed or not.
     let socket = folder.join(START_SOCKET);
     std::fs::remove_file(&socket).at("start", "unlink", &socket, what)?;
-    await_exec(&channel)
+    await_exec(&channel)?;
+    started(record).map_err(|fault| match kill::init(record, Signal::KILL.as_raw()) {
+        Ok(()) => fault,
+        Err(second) => fault.why(format!("killing the container failed: {second}")),
+    })
 }
 
 fn knock(folder: &Path) -> Result<Channel, Fault> {

@@ -25,7 +25,7 @@ impl Procfs {
     }
 
     fn verified(fd: OwnedFd) -> Result<Self, Errno> {
-        let found = rustix::fs::fstatfs(&fd)?.f_type as i64;
+        let found = rustix::fs::fstatfs(&fd)?.f_type;
         if found == PROC_SUPER_MAGIC { Ok(Self(fd)) } else { Err(Errno::XDEV) }
     }
 
@@ -33,6 +33,12 @@ impl Procfs {
     pub fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(self.0.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    /// The pid that this instance knows the caller by.
+    pub fn own_pid(&self) -> Result<i32, Errno> {
+        let link = rustix::fs::readlinkat(&self.0, "self", Vec::new())?;
+        link.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Errno::SRCH)
     }
 
     /// Writes `value` in one write.

@@ -20,7 +20,7 @@ pub struct Pty {
 /// (TIOCGPTPEER, Linux 4.13), never by path, and both must be on devpts (CVE-2025-52565). `EXDEV`: not a devpts.
 pub fn open(devpts: impl AsFd) -> Result<Pty, Errno> {
     let on_devpts = |fd: &OwnedFd| match rustix::fs::fstatfs(fd) {
-        Ok(stat) if stat.f_type as i64 == DEVPTS_SUPER_MAGIC => Ok(()),
+        Ok(stat) if stat.f_type == DEVPTS_SUPER_MAGIC => Ok(()),
         Ok(_) => Err(Errno::XDEV),
         Err(error) => Err(error),
     };

@@ -15,13 +15,14 @@ mod v1_mount;
 
 pub(crate) use enter::{Exec, exec};
 
-use crate::CreateRequest;
 use crate::fault::At;
 use crate::parent::sources::Sources;
 use crate::plan::{Plan, ProcessPlan};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
+use crate::{CreateRequest, hooks};
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_spec::runtime::{OCI_VERSION, State, Status};
 use plimsoll_sys::process::{self, Namespaces};
 use plimsoll_sys::procfs::Procfs;
 use plimsoll_sys::{SingleThread, loopback, ns};
@@ -90,6 +91,8 @@ fn run(
     }
     let root = rootfs::build(plan, sources)?;
     let console = console::make(&root, &plan.process, &request.stdio)?;
+    let mut state = hook_state(&proc, plan, &request)?;
+    hooks::run(&plan.hooks.create_container, "/hooks/createContainer", &state)?;
     rootfs::enter(token, plan, root, request.no_pivot)?;
     set_names(plan)?;
     sysctls(&proc, plan)?;
@@ -102,6 +105,8 @@ fn run(
     let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds)?;
     channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
     wait_for_release(gate, channel)?;
+    state.status = Status::Created;
+    hooks::run(&plan.hooks.start_container, "/hooks/startContainer", &state)?;
     program.execute(plan.process.no_new_privileges.then_some(plan.seccomp.as_ref()).flatten())
 }
 
@@ -165,6 +170,22 @@ fn keyring(id: &str) -> Result<(), Fault> {
 fn ask_for_hooks(channel: &Channel) -> Result<(), Fault> {
     channel.send(&Message::Entered).at("sync", "send", "", || "the runtime does not listen".into())?;
     expect(channel, &Message::Mount)
+}
+
+/// The state as hooks of the child see it. Its pid is the host's: as the host's procfs knows this process.
+fn hook_state(proc: &Procfs, plan: &Plan, request: &CreateRequest<'_>) -> Result<State, Fault> {
+    let pid = proc.own_pid().at("hook", "readlink", "/proc/self", || "cannot see the own pid".into())?;
+    Ok(State {
+        oci_version: OCI_VERSION.to_owned(),
+        id: request.id.to_owned(),
+        pid,
+        status: Status::Creating,
+        bundle: request.bundle.to_string_lossy().into_owned(),
+        rootfs: plan.rootfs.to_string_lossy().into_owned(),
+        created: String::new(),
+        annotations: plan.annotations.clone(),
+        owner: String::new(),
+    })
 }
 
 fn expect(channel: &Channel, wanted: &Message) -> Result<(), Fault> {

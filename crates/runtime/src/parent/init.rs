@@ -9,9 +9,9 @@ use crate::fault::{At, Os};
 use crate::plan::Plan;
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
-use crate::{CreateRequest, Created, Root};
+use crate::{CreateRequest, Created, Root, hooks};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::Spec;
+use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::SingleThread;
 use plimsoll_sys::process::{Fork, Namespaces};
 use rustix::io::Errno;
@@ -39,7 +39,6 @@ pub(crate) struct Waiting {
     pub created: Created,
     pub channel: Channel,
     pub record: Record,
-    pub folder: PathBuf,
 }
 
 /// Makes the container. On a fault nothing is left.
@@ -76,6 +75,9 @@ fn steps(
     let config = read_config(&bundle)?;
     let plan = Plan::new(parse(&config)?, &bundle)?;
     terminal_agrees(&plan, &request)?;
+    for name in &plan.process.unknown_capabilities {
+        root.warn(&format!("config.json: /process/capabilities: this kernel has no {name}: left out"));
+    }
     make_folder(&folder, request.id)?;
     rollback.push(Undo::StateFolder(folder.clone()));
     write_atomic(&folder.join(CONFIG_FILE), &config)
@@ -103,13 +105,13 @@ fn steps(
         .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2, sources));
-    await_ready(&ours)?;
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
+    await_ready(&ours, &record)?;
     record.save(&folder)?;
     if let Some(path) = request.pid_file {
         write_pid(path, child)?;
     }
-    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, folder })
+    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record })
 }
 
 fn read_config(bundle: &Path) -> Result<Vec<u8>, Fault> {
@@ -186,13 +188,16 @@ pub(crate) fn start_address(folder: &Path, what: impl Fn() -> String) -> Result<
 }
 
 /// Answers the child until it is ready.
-fn await_ready(channel: &Channel) -> Result<(), Fault> {
+fn await_ready(channel: &Channel, record: &Record) -> Result<(), Fault> {
     loop {
         let message = channel.receive().at("sync", "recv", "", || "the container's process cannot be heard".into())?;
         match message {
             Some(Message::Ready) => return Ok(()),
             Some(Message::Failed(fault)) => return Err(fault),
             Some(Message::Entered) => {
+                let state = record.state_as(Status::Creating);
+                hooks::run(&record.hooks.prestart, "/hooks/prestart", &state)?;
+                hooks::run(&record.hooks.create_runtime, "/hooks/createRuntime", &state)?;
                 let sent = channel.send(&Message::Mount);
                 sent.at("sync", "send", "", || "the container's process does not listen".into())?;
             }

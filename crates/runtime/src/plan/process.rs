@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn refusals() {
-        let cases: [(&str, fn(&mut Process)); 6] = [
+        type Spoil = fn(&mut Process);
+        let cases: [(&str, Spoil); 6] = [
             ("/process/args", |p| p.args.clear()),
             ("/process/cwd", |p| p.cwd = "relative".into()),
             ("/process/user/uid", |p| p.user.uid = u32::MAX),

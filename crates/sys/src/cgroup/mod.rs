@@ -65,7 +65,7 @@ fn mounted(controllers: Vec<String>, own: PathBuf) -> Option<Hierarchy> {
 }
 
 fn magic(path: &Path) -> Option<i64> {
-    rustix::fs::statfs(path).ok().map(|stat| stat.f_type as i64)
+    rustix::fs::statfs(path).ok().map(|stat| stat.f_type)
 }
 
 /// `/proc/<pid>/cgroup`: controllers and path of each line.
