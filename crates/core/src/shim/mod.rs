@@ -31,6 +31,7 @@ pub struct Shim {
     client: Client,
     address: Arc<str>,
     version: TaskVersion,
+    work: Duration,
 }
 
 /// Which Task service the shim speaks; the messages are equal.
@@ -49,7 +50,14 @@ impl Shim {
 
     pub async fn connect_as(address: &str, version: TaskVersion) -> Result<Self> {
         let client = Client::connect(address).await?;
-        Ok(Self { client, address: address.into(), version })
+        Ok(Self { client, address: address.into(), version, work: WORK })
+    }
+
+    /// The same connection, whose working calls (create, start, kill, delete) have this deadline. The shim is told, and
+    /// its own fault, which names the stage, comes a little before.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { work: deadline, ..self.clone() }
     }
 
     /// What to record so that the next daemon can [`Shim::connect`].

@@ -1,7 +1,7 @@
 //! The calls of the Task service.
 
 use super::convert;
-use super::{QUICK, Shim, TaskVersion, WORK};
+use super::{QUICK, Shim, TaskVersion};
 use plimsoll_fault::Result;
 use plimsoll_proto::shim::{service, task as wire, task_types, type_url};
 use plimsoll_spec::mount::MountDescription;
@@ -90,14 +90,14 @@ impl Shim {
             options: Some(convert::options(request.options)),
             ..Default::default()
         };
-        let answer: wire::CreateTaskResponse = self.task("Create", &message, Some(WORK)).await?;
+        let answer: wire::CreateTaskResponse = self.task("Create", &message, Some(self.work)).await?;
         Ok(answer.pid)
     }
 
     /// Runs the container's process, or with an `exec_id` that of [`Shim::exec`]. Returns its pid.
     pub async fn start(&self, id: &str, exec_id: &str) -> Result<u32> {
         let message = wire::StartRequest { id: id.to_owned(), exec_id: exec_id.to_owned() };
-        let answer: wire::StartResponse = self.task("Start", &message, Some(WORK)).await?;
+        let answer: wire::StartResponse = self.task("Start", &message, Some(self.work)).await?;
         Ok(answer.pid)
     }
 
@@ -121,13 +121,13 @@ impl Shim {
     /// `all` reaches every process of the container.
     pub async fn kill(&self, id: &str, exec_id: &str, signal: u32, all: bool) -> Result<()> {
         let message = wire::KillRequest { id: id.to_owned(), exec_id: exec_id.to_owned(), signal, all };
-        self.task("Kill", &message, Some(WORK)).await
+        self.task("Kill", &message, Some(self.work)).await
     }
 
     /// Forgets a process that has ended, and with an empty `exec_id` removes the container. Returns how it ended.
     pub async fn delete(&self, id: &str, exec_id: &str) -> Result<Exit> {
         let message = wire::DeleteRequest { id: id.to_owned(), exec_id: exec_id.to_owned() };
-        let answer: wire::DeleteResponse = self.task("Delete", &message, Some(WORK)).await?;
+        let answer: wire::DeleteResponse = self.task("Delete", &message, Some(self.work)).await?;
         Ok(Exit { code: answer.exit_status, at: convert::time(answer.exited_at) })
     }
 
@@ -176,11 +176,11 @@ impl Shim {
     }
 
     pub async fn pause(&self, id: &str) -> Result<()> {
-        self.task("Pause", &wire::PauseRequest { id: id.to_owned() }, Some(WORK)).await
+        self.task("Pause", &wire::PauseRequest { id: id.to_owned() }, Some(self.work)).await
     }
 
     pub async fn resume(&self, id: &str) -> Result<()> {
-        self.task("Resume", &wire::ResumeRequest { id: id.to_owned() }, Some(WORK)).await
+        self.task("Resume", &wire::ResumeRequest { id: id.to_owned() }, Some(self.work)).await
     }
 
     /// The shim's own pid.

@@ -1,1 +1,113 @@
-//! To come.
+//! FIFOs and terminals: standard input and its end, slow readers, window size.
+
+use crate::harness::{Pod, cri_log};
+use plimsoll_core::shim::Stdio;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+fn fifo(path: PathBuf) -> PathBuf {
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("mkfifo");
+    path
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A client's end for reading that is there before anybody writes.
+fn reader(path: &Path) -> File {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path).expect("open the fifo")
+}
+
+/// Everything up to the end of the FIFO.
+fn read_all(mut file: File) -> String {
+    let (mut all, mut chunk, until) = (Vec::new(), [0; 65536], Instant::now() + Duration::from_secs(10));
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return String::from_utf8(all).expect("text"),
+            Ok(count) => all.extend_from_slice(&chunk[..count]),
+            Err(_) => {
+                assert!(Instant::now() < until, "no end after {} bytes", all.len());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn standard_input_reaches_the_process_and_ends_when_it_is_closed() {
+    let pod = Pod::new().await;
+    let (input, output) = (fifo(pod.scratch.join("in")), fifo(pod.scratch.join("out")));
+    let stdio = Stdio { stdin: text(&input), stdout: text(&output), ..Stdio::default() };
+    let out = reader(&output);
+    pod.launch("c", "cat; echo end", &stdio).await;
+    // A client that comes and goes does not end standard input.
+    for part in ["one\n", "two\n"] {
+        let mut client = OpenOptions::new().write(true).open(&input).expect("open");
+        client.write_all(part.as_bytes()).expect("write");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(pod.shim.exit("c", "").await.expect("exit").is_none());
+    pod.shim.close_stdin("c", "").await.expect("close");
+    assert_eq!(pod.wait("c", "").await.code, 0);
+    pod.shim.delete("c", "").await.expect("delete");
+    assert_eq!(read_all(out), "one\ntwo\nend\n");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_holds_its_own_stream_only() {
+    let pod = Pod::new().await;
+    let output = fifo(pod.scratch.join("out"));
+    let mut stdio = cri_log(&pod.scratch.join("err.log"));
+    stdio.stdout = text(&output);
+    let mut out = reader(&output);
+    pod.launch("c", "yes & for i in 1 2 3; do echo $i >&2; sleep 0.05; done; exit 4", &stdio).await;
+    let began = Instant::now();
+    assert_eq!(pod.wait("c", "").await.code, 4);
+    pod.shim.delete("c", "").await.expect("delete");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let log = std::fs::read_to_string(pod.scratch.join("err.log")).expect("log");
+    assert_eq!(log.lines().count(), 3, "{log}");
+    let mut some = [0; 4];
+    out.read_exact(&mut some).expect("what was written stays readable");
+    assert_eq!(&some, b"y\ny\n");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size_and_echoes() {
+    let pod = Pod::new().await;
+    let (input, output) = (fifo(pod.scratch.join("in")), fifo(pod.scratch.join("out")));
+    let stdio = Stdio { stdin: text(&input), stdout: text(&output), terminal: true, ..Stdio::default() };
+    let out = reader(&output);
+    let mut bundle = pod.script("read line; stty size; echo got $line; tty");
+    bundle.set("/process/terminal", serde_json::json!(true));
+    pod.create("c", &bundle, &stdio).await;
+    pod.shim.resize_pty("c", "", 132, 43).await.expect("resize");
+    pod.shim.start("c", "").await.expect("start");
+    let mut client = OpenOptions::new().write(true).open(&input).expect("open");
+    client.write_all(b"typed\n").expect("write");
+    assert_eq!(pod.wait("c", "").await.code, 0);
+    pod.shim.delete("c", "").await.expect("delete");
+    let seen = read_all(out);
+    assert!(seen.contains("typed\r\n43 132\r\ngot typed\r\n/dev/"), "{seen:?}");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn stdio_that_cannot_be_opened_fails_the_create_by_name() {
+    let pod = Pod::new().await;
+    let bundle = pod.script("true");
+    for (uri, part) in [("/no/such/fifo", "/no/such/fifo"), ("binary:///bin/x", "binary"), ("relative", "relative")] {
+        let stdio = Stdio { stdout: uri.to_owned(), ..Stdio::default() };
+        let fault = pod.try_create("c", &bundle, &stdio).await.expect_err(uri);
+        assert!(fault.to_string().contains(part), "{fault}");
+    }
+    pod.end().await;
+}

@@ -1,1 +1,194 @@
-//! To come.
+//! The life of containers and execs: codes, signals, waits, faults, deadlines, and a client that goes away.
+
+use crate::harness::{Pod, cri_log, to_file};
+use plimsoll_core::shim::{ProcessStatus, Shim, Stdio};
+use plimsoll_fault::{Kind, Layer};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn exit_codes_and_signals_come_back() {
+    let pod = Pod::new().await;
+    for (id, script, code) in
+        [("zero", "exit 0", 0), ("one", "exit 1", 1), ("many", "exit 42", 42), ("killed", "kill -9 $$; sleep 9", 137)]
+    {
+        // PID 1 cannot kill itself with SIGKILL from inside its PID namespace; a child of it can be killed.
+        let script = if id == "killed" { "sh -c 'kill -9 $$'; exit $?" } else { script };
+        let exit = pod.run(id, script, &Stdio::default()).await;
+        assert_eq!(exit.code, code, "{id}");
+        assert!(exit.at.expect("a time").elapsed().expect("past") < Duration::from_secs(20));
+    }
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn state_kill_and_wait_of_a_running_container() {
+    let pod = Pod::new().await;
+    let bundle = pod.script("trap 'exit 7' TERM; while :; do sleep 0.02; done");
+    let pid = pod.create("c", &bundle, &Stdio::default()).await;
+    let state = pod.shim.state("c", "").await.expect("state");
+    assert_eq!((state.status, state.pid, state.bundle.as_path()), (ProcessStatus::Created, pid, bundle.path.as_path()));
+    let waits = (pod.shim.clone(), pod.shim.clone());
+    let first = tokio::spawn(async move { waits.0.wait("c", "").await });
+    let second = tokio::spawn(async move { waits.1.wait("c", "").await });
+    assert_eq!(pod.shim.start("c", "").await.expect("start"), pid);
+    assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Running);
+    let pids = pod.shim.pids("c").await.expect("pids");
+    assert!(pids.contains(&pid), "{pids:?}");
+    assert_eq!(pod.shim.delete("c", "").await.expect_err("it runs").class(), Kind::FailedPrecondition);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    pod.shim.kill("c", "", 15, false).await.expect("kill");
+    let exits = (first.await.expect("task").expect("wait"), second.await.expect("task").expect("wait"));
+    assert_eq!((exits.0.code, exits.0), (7, exits.1));
+    assert_eq!(pod.shim.kill("c", "", 15, false).await.expect_err("gone").class(), Kind::NotFound);
+    let record = pod.shim.exit("c", "").await.expect("exit").expect("ended");
+    assert_eq!((record.code, record.reason.as_str(), record.oom_killed), (7, "Error", false));
+    assert!(bundle.path.join("plimsoll-exit.json").is_file());
+    assert_eq!(pod.shim.delete("c", "").await.expect("delete").code, 7);
+    assert_eq!(pod.shim.state("c", "").await.expect_err("deleted").class(), Kind::NotFound);
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn execs_run_in_the_container_and_keep_their_codes() {
+    let pod = Pod::new().await;
+    pod.launch("c", "hostname inside; echo here > /tmp/../dev/shm/mark; sleep 1000", &Stdio::default()).await;
+    let out = pod.scratch.join("out");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(pod.exec("c", "e1", "cat /dev/shm/mark; exit 3", &to_file(&out)).await.code, 3);
+    assert_eq!(std::fs::read_to_string(&out).expect("output"), "here\n");
+    pod.begin_exec("c", "e2", "sleep 1000", &Stdio::default()).await;
+    pod.shim.kill("c", "e2", 9, false).await.expect("kill the exec");
+    assert_eq!(pod.wait("c", "e2").await.code, 137);
+    assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Running);
+    pod.shim.kill("c", "", 9, true).await.expect("kill all");
+    assert_eq!(pod.wait("c", "").await.code, 137);
+    pod.shim.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_a_fault_of_the_runtime_and_leaves_nothing() {
+    let pod = Pod::new().await;
+    let mut bundle = pod.script("true");
+    bundle.args(&["/no/such/program"]);
+    let created = pod.try_create("c", &bundle, &Stdio::default()).await;
+    let fault = match created {
+        Err(fault) => fault,
+        Ok(_) => {
+            let fault = pod.shim.start("c", "").await.expect_err("cannot start");
+            pod.wait("c", "").await;
+            pod.shim.delete("c", "").await.expect("delete");
+            fault
+        }
+    };
+    assert_eq!(fault.layer(), &Layer::OciRuntime, "{fault}");
+    assert!(fault.to_string().contains("/no/such/program"), "{fault}");
+    assert_eq!(fault.subject().container.as_deref(), Some("c"));
+    bundle.set("/root/path", json!("missing"));
+    let fault = pod.try_create("c", &bundle, &Stdio::default()).await.expect_err("no rootfs");
+    assert!(fault.to_string().contains("missing"), "{fault}");
+    bundle.set("/root/path", json!("rootfs")).args(&["true"]);
+    pod.create("c", &bundle, &Stdio::default()).await;
+    let twice = pod.try_create("c", &bundle, &Stdio::default()).await.expect_err("twice");
+    assert_eq!(twice.class(), Kind::AlreadyExists);
+    pod.shim.delete("c", "").await.expect("a created container can be deleted");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
+    let pod = Pod::new().await;
+    pod.launch("other", "sleep 1000", &Stdio::default()).await;
+    let mut bundle = pod.script("true");
+    let hook = pod.scratch.file("hook", "#!/bin/sh\nsleep 1000\n");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
+    let began = Instant::now();
+    let slow = pod.shim.clone();
+    let (path, options) = (bundle.path.clone(), pod.options.clone());
+    let creation = tokio::spawn(async move {
+        let stdio = Stdio::default();
+        let request = plimsoll_core::shim::CreateTask {
+            id: "slow",
+            bundle: &path,
+            rootfs: &[],
+            stdio: &stdio,
+            options: &options,
+        };
+        slow.with_deadline(Duration::from_secs(2)).create_task(request).await
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = Instant::now();
+    assert_eq!(pod.exec("other", "probe", "exit 5", &Stdio::default()).await.code, 5);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    let fault = creation.await.expect("task").expect_err("the hook hangs");
+    assert_eq!(fault.class(), Kind::DeadlineExceeded, "{fault}");
+    assert!(fault.to_string().contains("stage"), "{fault}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(pod.shim.state("slow", "").await.expect_err("gone").class(), Kind::NotFound);
+    pod.shim.kill("other", "", 9, false).await.expect("kill");
+    pod.wait("other", "").await;
+    pod.shim.delete("other", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn an_exit_waits_for_a_client_that_comes_later() {
+    let pod = Pod::new().await;
+    let log = pod.scratch.join("0.log");
+    let address = pod.shim.address().to_owned();
+    let first = Shim::connect(&address).await.expect("connect");
+    pod.launch("c", "for i in 1 2 3 4 5; do echo $i; sleep 0.05; done; exit 9", &cri_log(&log)).await;
+    let lost = tokio::spawn(async move { first.wait("c", "").await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    lost.abort();
+    assert!(lost.await.expect_err("aborted").is_cancelled());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let next = Shim::connect(&address).await.expect("a later daemon");
+    let kept = next.list().await.expect("list");
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].exit.as_ref().map(|exit| exit.code), Some(9));
+    assert_eq!(next.wait("c", "").await.expect("wait").code, 9);
+    assert_eq!(std::fs::read_to_string(&log).expect("log").lines().count(), 5);
+    next.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn out_of_memory_is_recorded_before_wait_returns() {
+    let pod = Pod::new().await;
+    let mut bundle = pod.script("x=a; while :; do x=$x$x$x$x; done");
+    bundle.set("/linux/resources/memory", json!({ "limit": 16 << 20, "swap": 16 << 20 }));
+    pod.create("c", &bundle, &Stdio::default()).await;
+    pod.shim.start("c", "").await.expect("start");
+    assert_eq!(pod.wait("c", "").await.code, 137);
+    let record = pod.shim.exit("c", "").await.expect("exit").expect("ended");
+    assert!(record.oom_killed);
+    assert_eq!(record.reason, "OOMKilled");
+    pod.shim.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_dead_shim_is_cleaned_up_by_delete() {
+    let pod = Pod::new().await;
+    let bundle = pod.launch("c", "sleep 1000", &Stdio::default()).await;
+    let shim = pod.shim.pid("c").await.expect("pid");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(shim).expect("pid")).expect("pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill the shim");
+    tokio::time::timeout(Duration::from_secs(5), pod.shim.closed()).await.expect("the connection ends");
+    let fault = pod.shim.state("c", "").await.expect_err("gone");
+    assert_eq!((fault.layer(), fault.class()), (&Layer::Shim, Kind::Unavailable));
+    let launcher = plimsoll_core::shim::Launcher {
+        binary: plimsoll_testkit::bin("containerd-shim-plimsoll-v1"),
+        socket_dir: Some(pod.scratch.dir("s")),
+        daemon_socket: "/nowhere".into(),
+        debug: false,
+        deadline: Duration::from_secs(10),
+    };
+    let launch = plimsoll_core::shim::Launch { namespace: crate::harness::NAMESPACE, id: "c", bundle: &bundle.path };
+    assert_eq!(launcher.cleanup(launch).await.expect("delete").code, 137);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(pod.scratch.leftovers(), Vec::<String>::new());
+}
