@@ -25,6 +25,5 @@ pub mod seccomp;
 pub mod signalfd;
 pub mod signals;
 mod thread;
-pub mod unshare;
 
 pub use thread::SingleThread;

@@ -1,4 +1,4 @@
-//! Signals as a readable fd, sending them by number, and the mask that a process passes on to its children.
+//! Some signals as a readable fd, and the mask that a process passes on to its children.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -19,13 +19,6 @@ pub fn signalfd(signals: &[i32]) -> io::Result<OwnedFd> {
 /// Empties the calling thread's signal mask, which exec would otherwise pass on.
 pub fn unblock_all() -> io::Result<()> {
     mask(libc::SIG_SETMASK, &set_of(&[])?)
-}
-
-/// Sends `signal` (1 to 64) to a child that has not been reaped, or any process whose pid cannot be reused meanwhile.
-pub fn send(pid: rustix::process::Pid, signal: i32) -> io::Result<()> {
-    // SAFETY: kill touches no memory; `Pid` is positive, so no process group is meant.
-    let done = unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_of(signals: &[i32]) -> io::Result<libc::sigset_t> {

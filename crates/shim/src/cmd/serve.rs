@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::log::Log;
 use crate::server::{Server, Settings};
 use plimsoll_fault::{Fault, Layer};
-use plimsoll_sys::SingleThread;
+use plimsoll_sys::{SingleThread, seal};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 const EVENTS_ADDRESS: &str = "TTRPC_ADDRESS";
 
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+    seal()?;
     let token = SingleThread::prove().map_err(|e| fault("the shim must have one thread").because(&e))?;
     let listener = std::io::stdin().as_fd().try_clone_to_owned();
     let listener = listener.map_err(|e| fault("cannot take the listening socket").because(&e))?;
@@ -40,6 +41,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
         server.log.warn(&fault);
         fault
     })
+}
+
+/// From here on the program's file cannot be written through this process (CVE-2019-5736): workers enter containers.
+/// Executes the program again, once, unless it is sealed.
+fn seal() -> Result<(), Fault> {
+    match seal::is_sealed() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(fault("cannot run from a sealed copy").because(&seal::reexec())),
+        Err(errno) => Err(fault("cannot tell whether the program is sealed").because(&errno)),
+    }
 }
 
 fn fault(what: &str) -> Fault {

@@ -31,6 +31,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         created_at: None,
         exit: None,
         waiters: Vec::new(),
+        stopping: None,
     });
     answer(&wire::CreateSandboxResponse {})
 }

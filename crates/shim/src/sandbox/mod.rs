@@ -39,6 +39,15 @@ pub(crate) struct Sandbox {
     pub(crate) created_at: Option<SystemTime>,
     pub(crate) exit: Option<(u32, SystemTime)>,
     pub(crate) waiters: Vec<Reply>,
+    /// A stop whose pins are gone and which waits for PID 1 to be gone too.
+    pub(crate) stopping: Option<Stopping>,
+}
+
+/// Who waits for a stop, and whether the shim ends with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopping {
+    pub(crate) reply: Reply,
+    pub(crate) shutdown: bool,
 }
 
 impl Sandbox {
@@ -73,6 +82,7 @@ pub(crate) fn init_ended(server: &mut Server, code: u32) {
         }
     }
     tell_exit(server, code);
+    stop::complete(server);
 }
 
 fn tell_exit(server: &mut Server, code: u32) {

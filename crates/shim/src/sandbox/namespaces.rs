@@ -4,8 +4,8 @@
 use crate::worker::{Outcome, Reporter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::extension::SandboxOptions;
-use plimsoll_sys::unshare::{PodNamespace, unshare};
-use plimsoll_sys::{SingleThread, fork};
+use plimsoll_sys::process::Namespaces;
+use plimsoll_sys::{SingleThread, fork, ns};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
@@ -15,6 +15,33 @@ use std::path::{Path, PathBuf};
 
 /// A host name's length in Linux.
 const HOSTNAME_LIMIT: usize = 64;
+
+/// A kind of namespace that a pod's containers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PodNamespace {
+    Ipc,
+    Uts,
+    Pid,
+}
+
+impl PodNamespace {
+    /// The name under `/proc/<pid>/ns`, and of the pin.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::Pid => "pid",
+        }
+    }
+
+    fn flag(self) -> Namespaces {
+        match self {
+            Self::Ipc => Namespaces::IPC,
+            Self::Uts => Namespaces::UTS,
+            Self::Pid => Namespaces::PID,
+        }
+    }
+}
 
 /// What is asked, checked.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +130,8 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
     }
     if !plan.kinds.is_empty() {
         reporter.stage("make the namespaces");
-        unshare(token, &plan.kinds).map_err(|e| fault("cannot make the pod's namespaces").because(&e))?;
+        let flags = plan.kinds.iter().fold(Namespaces::NONE, |sum, kind| sum.with(kind.flag()));
+        ns::unshare(token, flags).map_err(|e| fault("cannot make the pod's namespaces").because(&e))?;
     }
     if !plan.hostname.is_empty() {
         reporter.stage("set the hostname");
@@ -111,7 +139,7 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
             .map_err(|e| fault("cannot set the pod's hostname").because(&e))?;
     }
     reporter.stage("set sysctls");
-    set_sysctls(plan)?;
+    set_sysctls(token, plan)?;
     for &kind in plan.kinds.iter().filter(|&&kind| kind != PodNamespace::Pid) {
         reporter.stage("pin a namespace");
         pin(Path::new("/proc/self/ns").join(kind.name()), &plan.pin(kind))?;
@@ -141,7 +169,7 @@ fn start_init(token: &SingleThread) -> Result<Pid, Fault> {
     fork::fork(token, run).map_err(|e| fault("cannot start the pod's init").because(&e))
 }
 
-fn set_sysctls(plan: &Plan) -> Result<(), Fault> {
+fn set_sysctls(token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
     let of_net = |path: &&PathBuf| path.starts_with("net");
     let write = |path: &PathBuf, value: &String| {
         let file = Path::new("/proc/sys").join(path);
@@ -162,8 +190,7 @@ fn set_sysctls(plan: &Plan) -> Result<(), Fault> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(netns, flags, Mode::empty())
         .map_err(|e| fault(&format!("cannot open {}", netns.display())).because(&e))?;
-    let network = rustix::thread::LinkNameSpaceType::Network;
-    rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(network))
+    ns::join(token, &file, Namespaces::NET)
         .map_err(|e| fault("cannot enter the pod's network namespace").because(&e))?;
     plan.sysctls.iter().filter(|(path, _)| of_net(path)).try_for_each(|(path, value)| write(path, value))
 }

@@ -1,6 +1,6 @@
 //! StopSandbox: ends what still runs in the pod and unpins its namespaces. Repeating it is no error.
 
-use super::{SandboxPhase, named, namespaces, tell_exit};
+use super::{SandboxPhase, Stopping, named, namespaces, tell_exit};
 use crate::server::{Answer, Call, Handled, Reply, Server, answer, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Layer};
@@ -45,11 +45,19 @@ pub(crate) fn finish(server: &mut Server, reply: Reply, shutdown: bool, result: 
         let fault = fault.in_pod(&sandbox.id);
         return server.answer(reply, Err(fault));
     }
+    sandbox.stopping = Some(Stopping { reply, shutdown });
+    complete(server);
+}
+
+/// Answers a stop once both the pins and PID 1 are gone.
+pub(super) fn complete(server: &mut Server) {
+    let Some(sandbox) = &mut server.sandbox else { return };
+    let Some(stopping) = sandbox.stopping.take_if(|_| sandbox.init.is_none()) else { return };
     sandbox.phase = SandboxPhase::Stopped;
     tell_exit(server, 0);
-    // Both answers are empty messages.
-    server.answer(reply, Ok(Vec::new()));
-    if shutdown {
+    // Both answers, of Stop and of Shutdown, are empty messages.
+    server.answer(stopping.reply, Ok(Vec::new()));
+    if stopping.shutdown {
         server.sandbox = None;
         server.ending = true;
     }

@@ -34,13 +34,12 @@ fn send(key: &Key, pid: Pid, signal: i32) -> Result<(), Fault> {
     if !(1..=64).contains(&signal) {
         return Err(Fault::invalid("kill", format!("{signal} is no signal")));
     }
-    plimsoll_sys::signalfd::send(pid, signal).map_err(|error| {
-        let errno = error.raw_os_error().unwrap_or(0);
-        if errno == rustix::io::Errno::SRCH.raw_os_error() {
+    plimsoll_sys::process::kill(pid, signal).map_err(|errno| {
+        if errno == rustix::io::Errno::SRCH {
             return gone(key);
         }
         let fault = Fault::new(Layer::Shim, "kill", format!("cannot signal process {}", pid.as_raw_nonzero()));
-        fault.because(&error).syscall("kill", "", errno).in_container(&key.id)
+        fault.because(&errno).syscall("kill", "", errno.raw_os_error()).in_container(&key.id)
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::harness::{Pod, cri_log, to_file};
 use plimsoll_core::shim::{ProcessStatus, Shim, Stdio};
 use plimsoll_fault::{Kind, Layer};
+use rustix::fs::{CWD, FileType, Mode};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -97,13 +98,14 @@ async fn what_cannot_be_run_is_a_fault_of_the_runtime_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_hook_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
+async fn a_create_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
     let pod = Pod::new().await;
     pod.launch("other", "sleep 1000", &Stdio::default()).await;
-    let mut bundle = pod.script("true");
-    let hook = pod.scratch.file("hook", "#!/bin/sh\nsleep 1000\n");
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
-    bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
+    let bundle = pod.script("true");
+    // Opening it blocks for ever, as a dead network disk does.
+    let config = bundle.path.join("config.json");
+    std::fs::remove_file(&config).expect("remove");
+    rustix::fs::mknodat(CWD, &config, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("mkfifo");
     let began = Instant::now();
     let slow = pod.shim.clone();
     let (path, options) = (bundle.path.clone(), pod.options.clone());
@@ -122,9 +124,9 @@ async fn a_hook_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
     let asked = Instant::now();
     assert_eq!(pod.exec("other", "probe", "exit 5", &Stdio::default()).await.code, 5);
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
-    let fault = creation.await.expect("task").expect_err("the hook hangs");
+    let fault = creation.await.expect("task").expect_err("it hangs");
     assert_eq!(fault.class(), Kind::DeadlineExceeded, "{fault}");
-    assert!(fault.to_string().contains("stage"), "{fault}");
+    assert!(fault.to_string().contains("read the config"), "{fault}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(pod.shim.state("slow", "").await.expect_err("gone").class(), Kind::NotFound);
     pod.shim.kill("other", "", 9, false).await.expect("kill");
