@@ -8,6 +8,7 @@ pub mod bench;
 pub mod bin;
 pub mod bundle;
 pub mod daemon;
+pub mod demo;
 pub mod descriptors;
 pub mod fake_registry;
 pub mod images;
