@@ -4,7 +4,10 @@
 
 fn main() {
     std::panic::set_hook(Box::new(|info| {
-        eprintln!("\ndemo: {}", info.payload_as_str().unwrap_or("failed"));
+        let payload = info.payload();
+        let text =
+            payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+        eprintln!("\ndemo: {}", text.unwrap_or("failed"));
     }));
     match std::panic::catch_unwind(plimsoll_testkit::demo::run) {
         Ok(left) if left.is_empty() => {}

@@ -35,13 +35,18 @@ impl DemoNode {
         let registry = Registry::start(&scratch);
         let web = images::nginx().push(&registry, "demo/web:1");
         let busybox = images::busybox().push(&registry, "demo/busybox:1");
-        lines.say("registry", format!("distribution on {}; skopeo pushed demo/web:1 and demo/busybox:1", registry.address()));
+        lines.say(
+            "registry",
+            format!("distribution on {}; skopeo pushed demo/web:1 and demo/busybox:1", registry.address()),
+        );
         let number = std::process::id();
         let bridge = format!("plimd{}", number % 100_000);
-        let conf = daemon::cni_conf(&scratch, &bridge, &format!("10.{}.{}.0/24", 150 + number / 250 % 50, number % 250));
+        let conf =
+            daemon::cni_conf(&scratch, &bridge, &format!("10.{}.{}.0/24", 150 + number / 250 % 50, number % 250));
         let bins = peers::cni_bin_dir().unwrap_or_else(|why| panic!("{why}"));
         let group = scratch.cgroup_prefix();
-        let config = format!("[network]\nconf_dir = {conf:?}\nbin_dirs = [{bins:?}]\n[runtime]\ncgroup_root = \"/{group}\"\n");
+        let config =
+            format!("[network]\nconf_dir = {conf:?}\nbin_dirs = [{bins:?}]\n[runtime]\ncgroup_root = \"/{group}\"\n");
         let daemon = Daemon::start(&scratch, &config);
         lines.say("daemon", format!("plimsolld listens on {}", daemon.endpoint()));
         let has_crictl = peers::find("crictl").is_ok();
@@ -66,7 +71,11 @@ impl DemoNode {
     #[track_caller]
     fn checked(&self, program: &str, args: &[&str], output: Output) -> String {
         let Output { code, stdout, stderr, .. } = output;
-        assert!(code == 0, "{program} {args:?}: exit code {code}\n{stdout}{stderr}\nplimsolld says:\n{}", self.daemon.log_tail());
+        assert!(
+            code == 0,
+            "{program} {args:?}: exit code {code}\n{stdout}{stderr}\nplimsolld says:\n{}",
+            self.daemon.log_tail()
+        );
         stdout.trim_end().to_owned()
     }
 
@@ -74,7 +83,8 @@ impl DemoNode {
     pub(super) fn end(mut self, lines: &mut Lines) {
         let code = self.daemon.stop();
         assert_eq!(code, Some(0), "plimsolld's exit code after SIGTERM\n{}", self.daemon.log_tail());
-        let left: Vec<String> = self.scratch.leftovers().into_iter().filter(|l| !l.contains("docker-registry")).collect();
+        let left: Vec<String> =
+            self.scratch.leftovers().into_iter().filter(|l| !l.contains("docker-registry")).collect();
         assert!(left.is_empty(), "left behind by the daemon:\n{}", left.join("\n"));
         let path = self.scratch.path().to_owned();
         drop(self);

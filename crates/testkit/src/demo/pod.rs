@@ -49,13 +49,17 @@ fn by_crictl(node: &DemoNode, lines: &mut Lines) -> (String, String) {
     let pod = node.crictl(&["runp", &pod_file]);
     lines.say("network, shim", "RunPodSandbox: netns, CNI bridge, one shim for the pod, no pause image");
     let id = container(node, &pod, "nginx", &json!({ "image": { "image": node.web } }));
-    lines.say("oci-runtime", "CreateContainer + StartContainer: spec with provenance, container made by the shim itself");
+    lines.say(
+        "oci-runtime",
+        "CreateContainer + StartContainer: spec with provenance, container made by the shim itself",
+    );
     (pod, id)
 }
 
 /// Creates and starts a container in the demo's pod through crictl; its id.
 pub(super) fn container(node: &DemoNode, pod: &str, name: &str, more: &Value) -> String {
-    let mut config = json!({ "metadata": { "name": name, "attempt": 0 }, "log_path": format!("{name}.log"), "linux": {} });
+    let mut config =
+        json!({ "metadata": { "name": name, "attempt": 0 }, "log_path": format!("{name}.log"), "linux": {} });
     for (key, value) in more.as_object().into_iter().flatten() {
         config[key] = value.clone();
     }
@@ -110,7 +114,11 @@ pub(super) fn look(node: &DemoNode, web: &Web, lines: &mut Lines) {
     lines.quote("plim logs -n 1 nginx", &node.plim(&["logs", "-n", "1", id]));
     lines.quote("plim exec nginx cat /etc/hostname", &node.plim(&["exec", id, "cat", "/etc/hostname"]));
     let origins = node.plim(&["inspect", "--origin", id]);
-    let some: Vec<&str> = origins.lines().filter(|l| l.contains("SERVED_BY") || l.contains("/process/args") || l.contains("/process/cwd")).take(4).collect();
+    let some: Vec<&str> = origins
+        .lines()
+        .filter(|l| l.contains("SERVED_BY") || l.contains("/process/args") || l.contains("/process/cwd"))
+        .take(4)
+        .collect();
     lines.quote("plim inspect --origin nginx | grep …", &some.join("\n"));
     lines.say("logs, exec", "the same container through crictl and plim");
     let missing = node.registry.reference("demo/absent:1");
@@ -136,7 +144,9 @@ pub(super) fn remove(node: &DemoNode, web: &Web, lines: &mut Lines) {
     lines.say("removed", "stop rm stopp rmp rmi");
     let mut left = node.scratch.leftovers();
     let own_cgroup = format!("/{}", node.scratch.cgroup_prefix());
-    left.retain(|line| !line.contains("plimsolld") && !line.contains("docker-registry") && !line.ends_with(&own_cgroup));
+    left.retain(|line| {
+        !line.contains("plimsolld") && !line.contains("docker-registry") && !line.ends_with(&own_cgroup)
+    });
     for folder in ["state/tasks", "state/sandboxes", "root/content/blobs", "root/content/ingest", "root/snapshots"] {
         files_below(&node.scratch.join(folder), &mut left);
     }

@@ -34,7 +34,12 @@ pub(super) fn kill_9(node: &mut DemoNode, web: &Web, lines: &mut Lines) {
     let expected: Vec<String> = (1..=LINES).map(|n| format!("line {n}")).collect();
     let seen: Vec<&str> = text.lines().collect();
     assert_eq!(seen, expected, "the counter's lines");
-    lines.say("log", format!("line 1 to line {LINES}: none missing, none twice, in order; exit codes 42 (ended meanwhile) and 7 reported"));
+    lines.say(
+        "log",
+        format!(
+            "line 1 to line {LINES}: none missing, none twice, in order; exit codes 42 (ended meanwhile) and 7 reported"
+        ),
+    );
     for id in [&short, &counter] {
         node.plim(&["rm", id]);
     }
