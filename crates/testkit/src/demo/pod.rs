@@ -141,7 +141,25 @@ pub(super) fn remove(node: &DemoNode, web: &Web, lines: &mut Lines) {
         node.plim(&["rm", "-f", &web.container]);
         node.plim(&["rmi", &node.web, &node.busybox]);
     }
-    lines.say("removed", "stop rm stopp rmp rmi");
+    // The garbage collector runs by itself, after the answer.
+    let until = Instant::now() + Duration::from_secs(10);
+    let left = loop {
+        let left = left_behind(node);
+        if left.is_empty() || Instant::now() > until {
+            break left;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(
+        left.is_empty(),
+        "left behind while the daemon runs ({}):\n{}",
+        left.len(),
+        left[..left.len().min(12)].join("\n")
+    );
+    lines.say("removed", "stop rm stopp rmp rmi: no task, pod folder, snapshot or blob is left");
+}
+
+fn left_behind(node: &DemoNode) -> Vec<String> {
     let mut left = node.scratch.leftovers();
     let own_cgroup = format!("/{}", node.scratch.cgroup_prefix());
     left.retain(|line| {
@@ -150,7 +168,7 @@ pub(super) fn remove(node: &DemoNode, web: &Web, lines: &mut Lines) {
     for folder in ["state/tasks", "state/sandboxes", "root/content/blobs", "root/content/ingest", "root/snapshots"] {
         files_below(&node.scratch.join(folder), &mut left);
     }
-    assert!(left.is_empty(), "left behind while the daemon runs:\n{}", left.join("\n"));
+    left
 }
 
 fn files_below(dir: &std::path::Path, found: &mut Vec<String>) {
