@@ -1,7 +1,10 @@
 //! The private daemon: with nothing to talk to, root gets a plimsolld of its own, and is told so.
 
+mod network;
+
 use crate::endpoint::{DEFAULT, VARIABLE, listens};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -96,8 +99,10 @@ fn spawn(program: &Path, private: &Private) -> Result<Child> {
     let path = private.log();
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let log = log.map_err(|error| cannot("open", &path, &error))?;
+    let config = network::configuration(&private.root)?;
     let copy = log.try_clone().map_err(|error| cannot("open", &path, &error))?;
     Command::new(program)
+        .args(config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]))
         .arg("--root")
         .arg(&private.root)
         .arg("--state")
