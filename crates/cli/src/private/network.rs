@@ -20,7 +20,7 @@ pub(super) fn configuration(root: &Path) -> Result<Option<PathBuf>> {
     let folder = root.join("cni-conf");
     let file = root.join("plimsolld.toml");
     make(&folder)?;
-    write(&folder.join("10-plim.conflist"), &format!("{:#}\n", conflist(root)))?;
+    write(&folder.join("10-plim.conflist"), &format!("{:#}\n", conflist(root, has_iptables())))?;
     // TOML's basic strings are JSON's for the paths that can come here.
     write(&file, &format!("# Written by plim for its private daemon.\n[network]\nconf_dir = {}\n", json!(folder)))?;
     Ok(Some(file))
@@ -35,25 +35,25 @@ fn has_plugins() -> bool {
     BIN_DIRS.iter().any(|folder| ["bridge", "host-local", "portmap"].iter().all(|p| Path::new(folder).join(p).is_file()))
 }
 
+/// Masquerading and published ports need it.
+fn has_iptables() -> bool {
+    ["/usr/sbin/iptables", "/sbin/iptables"].iter().any(|path| Path::new(path).exists())
+}
+
 /// Daemons with different roots must not share a bridge or addresses, so both come from the root's path.
-fn conflist(root: &Path) -> Value {
+fn conflist(root: &Path, iptables: bool) -> Value {
     let hash = fnv1a(root.as_os_str().as_encoded_bytes());
     let subnet = format!("10.{}.{}.0/24", 100 + hash % 100, hash / 100 % 256);
-    json!({
-        "cniVersion": "1.0.0",
-        "name": "plim",
-        "plugins": [
-            {
-                "type": "bridge", "bridge": format!("plim{:x}", hash & 0xfff_ffff), "isGateway": true,
-                "ipMasq": true, "hairpinMode": true,
-                "ipam": {
-                    "type": "host-local", "dataDir": root.join("cni-addresses"),
-                    "ranges": [[{ "subnet": subnet }]], "routes": [{ "dst": "0.0.0.0/0" }]
-                }
-            },
-            { "type": "portmap", "capabilities": { "portMappings": true } }
-        ]
-    })
+    let mut plugins = vec![json!({
+        "type": "bridge", "bridge": format!("plim{:x}", hash & 0xfff_ffff), "isGateway": true,
+        "ipMasq": iptables, "hairpinMode": true,
+        "ipam": {
+            "type": "host-local", "dataDir": root.join("cni-addresses"),
+            "ranges": [[{ "subnet": subnet }]], "routes": [{ "dst": "0.0.0.0/0" }]
+        }
+    })];
+    plugins.extend(iptables.then(|| json!({ "type": "portmap", "capabilities": { "portMappings": true } })));
+    json!({ "cniVersion": "1.0.0", "name": "plim", "plugins": plugins })
 }
 
 /// 32 bits of FNV-1a: enough to tell a handful of roots apart, and the same in every build.
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn two_roots_have_two_bridges_and_link_names_are_short_enough() {
-        let bridge = |root: &str| conflist(Path::new(root))["plugins"][0]["bridge"].as_str().map(str::to_owned);
+        let bridge = |root: &str| conflist(Path::new(root), true)["plugins"][0]["bridge"].as_str().map(str::to_owned);
         assert_ne!(bridge("/var/lib/plim"), bridge("/tmp/x"));
         assert!(bridge("/var/lib/plim").is_some_and(|name| name.len() <= 15));
     }
