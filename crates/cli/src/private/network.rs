@@ -32,7 +32,9 @@ fn has_configuration(folder: &Path) -> bool {
 }
 
 fn has_plugins() -> bool {
-    BIN_DIRS.iter().any(|folder| ["bridge", "host-local", "portmap"].iter().all(|p| Path::new(folder).join(p).is_file()))
+    BIN_DIRS
+        .iter()
+        .any(|folder| ["bridge", "host-local", "portmap"].iter().all(|p| Path::new(folder).join(p).is_file()))
 }
 
 /// Masquerading and published ports need it.
