@@ -251,6 +251,7 @@ impl Extractor {
         });
         linked.map_err(|errno| match errno {
             Errno::NOENT => hostile(format!("{}: the layer has no such file", show())),
+            Errno::PERM => hostile(format!("{}: it cannot be linked", show())),
             _ => failed("make", &item.path, errno),
         })
     }

@@ -26,7 +26,7 @@ pub(crate) fn inherit(layer: &Path, implied: &[Vec<u8>], below: &[PathBuf], chow
             rustix::fs::fchown(&folder, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
         }
         rustix::fs::fchmod(&folder, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-        let time = Timespec { tv_sec: stat.st_mtime as i64, tv_nsec: stat.st_mtime_nsec as i64 };
+        let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as i64 };
         rustix::fs::futimens(&folder, &Timestamps { last_access: time, last_modification: time })?;
     }
     Ok(())

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 
 type Outcome<V> = watch::Receiver<Option<Result<V>>>;
 
+type Board<K, V, C> = Arc<Mutex<HashMap<K, (Outcome<V>, C)>>>;
+
 /// Work under way by key, each with something that joiners share (`C`).
-pub(crate) struct Flights<K, V, C>(Arc<Mutex<HashMap<K, (Outcome<V>, C)>>>);
+pub(crate) struct Flights<K, V, C>(Board<K, V, C>);
 
 /// A flight that one is on.
 #[derive(Clone)]
@@ -64,7 +66,7 @@ where
 
 /// Takes the flight off the list, also if its work panics.
 struct Landing<K: Eq + Hash, V, C> {
-    flights: Arc<Mutex<HashMap<K, (Outcome<V>, C)>>>,
+    flights: Board<K, V, C>,
     key: K,
 }
 
