@@ -281,8 +281,12 @@ fn pax_names_times_attributes_and_sparse_files() {
     let place = Place::new();
     let long = format!("{}/file", "d".repeat(200));
     let sparse = [("GNU.sparse.map", "4096,4,1048572,4"), ("GNU.sparse.size", "1048576"), ("GNU.sparse.name", "s")];
-    let records =
-        [("path", long.as_str()), ("mtime", "1700000000.25"), ("SCHILY.xattr.user.k", "v"), ("SCHILY.xattr.user.overlay.redirect", "/etc")];
+    let records = [
+        ("path", long.as_str()),
+        ("mtime", "1700000000.25"),
+        ("SCHILY.xattr.user.k", "v"),
+        ("SCHILY.xattr.user.overlay.redirect", "/etc"),
+    ];
     place.apply(Tar::default().pax(&records).file("short", "x").pax(&sparse).file("p", "headtail")).unwrap();
     let path = place.path(&long);
     let meta = fs::metadata(&path).unwrap();
@@ -329,7 +333,8 @@ fn every_compression_and_only_the_right_diff_id() {
         let place = Place::new();
         unpack(packed.as_slice(), &diff_id, &place.path(""), Rights::NONE).unwrap();
         assert_eq!(fs::metadata(place.path("f")).unwrap().len(), 400_000);
-        let fault = unpack(packed.as_slice(), &Digest::sha256(b"other"), &Place::new().path(""), Rights::NONE).unwrap_err();
+        let fault =
+            unpack(packed.as_slice(), &Digest::sha256(b"other"), &Place::new().path(""), Rights::NONE).unwrap_err();
         assert!(fault.what().contains("uncompressed digest"), "{fault}");
     }
     let cut = &gzip(&tar)[..100];
