@@ -106,7 +106,7 @@ impl Node {
     pub fn pod_file(&self, name: &str, more: Value) -> String {
         let mut pod = json!({
             "metadata": { "name": name, "namespace": "test", "uid": format!("uid-{name}"), "attempt": 0 },
-            "hostname": name, "log_directory": self.scratch.dir("logs"), "linux": {}
+            "hostname": name, "log_directory": self.scratch.dir("logs"), "linux": own_pids()
         });
         merge(&mut pod, more);
         self.scratch.file(&format!("{name}.pod.json"), pod.to_string()).display().to_string()
@@ -116,7 +116,7 @@ impl Node {
     pub fn container_file(&self, name: &str, script: &str, more: Value) -> String {
         let mut container = json!({
             "metadata": { "name": name, "attempt": 0 }, "image": { "image": self.busybox.reference },
-            "command": ["sh", "-c", script], "log_path": format!("{name}.log"), "linux": {}
+            "command": ["sh", "-c", script], "log_path": format!("{name}.log"), "linux": own_pids()
         });
         merge(&mut container, more);
         self.scratch.file(&format!("{name}.container.json"), container.to_string()).display().to_string()
@@ -177,6 +177,11 @@ impl Node {
     pub fn bridge(&self) -> &str {
         &self.bridge.0
     }
+}
+
+/// A PID namespace for each container, as the kubelet asks for; CRI's zero value is one for the pod.
+fn own_pids() -> Value {
+    json!({ "security_context": { "namespace_options": { "pid": 1 } } })
 }
 
 fn is_root_cgroup(line: &str, prefix: &str) -> bool {
