@@ -18,7 +18,7 @@ fn every_command_of_a_pods_life() {
     let pod_file = node.pod_file("web", json!({ "labels": { "app": "web" } }));
     let pod = node.ok(&["runp", &pod_file]);
     pods(&node, &pod);
-    let script = "echo out; echo err >&2; echo $FROM_IMAGE > /tmp/env; hostname; sleep 1000";
+    let script = "trap '' TERM; echo out; echo err >&2; echo $FROM_IMAGE > /tmp/env; hostname; sleep 1000";
     let file = node.container_file("main", script, json!({ "labels": { "tier": "one" } }));
     let container = node.ok(&["create", &pod, &file, &pod_file]);
     assert_eq!(node.status(&container)["state"], "CONTAINER_CREATED");
