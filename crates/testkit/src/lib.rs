@@ -13,6 +13,7 @@ pub mod descriptors;
 pub mod fake_registry;
 pub mod images;
 pub mod leak;
+pub mod lint;
 pub mod node;
 pub mod peers;
 pub mod registry;

@@ -86,9 +86,9 @@ impl DemoNode {
         let left: Vec<String> =
             self.scratch.leftovers().into_iter().filter(|l| !l.contains("docker-registry")).collect();
         assert!(left.is_empty(), "left behind by the daemon:\n{}", left.join("\n"));
-        let path = self.scratch.path().to_owned();
+        let (path, bridge) = (self.scratch.path().to_owned(), self.bridge.0.clone());
         drop(self);
         assert!(!path.exists(), "{} is still there", path.display());
-        lines.say("end", "SIGTERM: plimsolld exits 0; registry, bridge and folder put away");
+        lines.say("end", format!("SIGTERM: plimsolld exits 0; registry, bridge {bridge} and folder put away"));
     }
 }
