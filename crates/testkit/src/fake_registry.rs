@@ -27,6 +27,7 @@ struct Shelf {
     answers: BTreeMap<String, Answer>,
     asked: Vec<String>,
     authorization: Option<String>,
+    challenge: String,
 }
 
 /// Listens on loopback until the test process ends.
@@ -72,7 +73,19 @@ impl FakeRegistry {
 
     /// Answers 401 with a Basic challenge to all that lack these credentials.
     pub fn demand_basic(&self, base64_of_user_and_password: &str) {
-        self.shelf().authorization = Some(format!("Basic {base64_of_user_and_password}"));
+        let mut shelf = self.shelf();
+        shelf.authorization = Some(format!("Basic {base64_of_user_and_password}"));
+        shelf.challenge = "Basic realm=\"test\"".to_owned();
+    }
+
+    /// Answers 401 with a Bearer challenge to all that lack this token. The token endpoint is this registry's own
+    /// (`/v2/token`) and gives it to everybody.
+    pub fn demand_bearer(&self, token: &str) {
+        self.put("token", "application/json", json!({ "token": token, "expires_in": 300 }).to_string().as_bytes());
+        let challenge = format!("Bearer realm=\"http://{}/v2/token\",service=\"fake\"", self.address);
+        let mut shelf = self.shelf();
+        shelf.authorization = Some(format!("Bearer {token}"));
+        shelf.challenge = challenge;
     }
 
     /// The request lines so far, such as `GET /v2/a/manifests/1`.
@@ -199,12 +212,12 @@ fn choose(shelf: &mut Shelf, method: &str, path: &str, authorization: Option<Str
         body: body.as_bytes().to_vec(),
         cut_at: None,
     };
-    if shelf.authorization.is_some() && shelf.authorization != authorization {
+    let below = path.split('?').next().unwrap_or_default().trim_start_matches("/v2").trim_start_matches('/');
+    if below != "token" && shelf.authorization.is_some() && shelf.authorization != authorization {
         let mut answer = plain(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#);
-        answer.headers.push(("WWW-Authenticate".to_owned(), "Basic realm=\"test\"".to_owned()));
+        answer.headers.push(("WWW-Authenticate".to_owned(), shelf.challenge.clone()));
         return answer;
     }
-    let below = path.split('?').next().unwrap_or_default().trim_start_matches("/v2").trim_start_matches('/');
     if below.is_empty() {
         return plain(200, "{}");
     }

@@ -127,6 +127,22 @@ async fn missing_credentials_and_wrong_ones_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_token_is_fetched_once_per_repository() {
+    let place = Place::new().await;
+    let pushed = place.image(&layers());
+    place.registry.demand_bearer("t0ken");
+    place.pull(&pushed.reference).await.unwrap();
+    let asked = place.registry.asked();
+    let tokens: Vec<&String> = asked.iter().filter(|line| line.contains("/token")).collect();
+    assert_eq!(tokens, ["GET /v2/token?service=fake&scope=repository%3Aapp%3Apull"]);
+    place.registry.change("token", |answer| answer.status = 401);
+    let other = place.registry.image("private", "1", &layers(), json!({}));
+    let fault = place.pull(&other.reference).await.unwrap_err();
+    assert_eq!(fault.class(), Kind::Unauthenticated, "{fault}");
+    assert!(fault.to_string().contains("401 from the token endpoint"), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_and_who_is_not_there() {
     let place = Place::new().await;
     let pushed = place.image(&layers());
