@@ -2,6 +2,7 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::{Node, Output, run};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ fn in_front_it_gives_both_streams_and_the_exit_code() {
     let output = plim(&node, &["run", "--rm", "--name", "one", "-e", "A=b", image, "sh", "-c", script]);
     assert_eq!((output.code, output.stdout.as_str()), (42, "out\nbyes\n"), "{output:?}\n{}", node.daemon.log_tail());
     assert!(output.stderr.ends_with("err\n"), "{}", output.stderr);
-    let killed = plim(&node, &["run", "--rm", image, "sh", "-c", "sh -c 'kill -9 $$'"]);
+    let killed = plim(&node, &["run", "--rm", image, "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]);
     assert_eq!(killed.code, 137, "{killed:?}");
     let much = ok(&node, &["run", "--rm", image, "seq", "1", "50000"]);
     assert_eq!((much.lines().count(), much.lines().last()), (50_000, Some("50000")));
@@ -51,6 +52,7 @@ fn flags_reach_the_container() {
     let image = &node.busybox.reference;
     let folder = node.scratch.dir("data");
     std::fs::write(folder.join("f"), "from the host\n").expect("written");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("readable for user 7");
     let volume = format!("{}:/data:ro", folder.display());
     let script = "id -u; id -g; pwd; hostname; cat /data/f; touch /data/g 2>/dev/null || echo read-only";
     let args =

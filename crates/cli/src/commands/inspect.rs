@@ -84,7 +84,7 @@ fn show_origins(info: &HashMap<String, String>, format: Format) -> Result<()> {
         Fault::new(Layer::Daemon, "inspect", format!("this runtime tells no {what}: only Plimsoll's daemon does"))
             .kind(Kind::Unimplemented)
     };
-    let spec = document(info, &["config", "spec", "runtimeSpec"]).ok_or_else(|| lacks("config.json"))?;
+    let spec = document(info, &["runtimeSpec", "spec"]).ok_or_else(|| lacks("config.json"))?;
     let provenance = document(info, &["provenance"]).ok_or_else(|| lacks("provenance"))?;
     let rows = origin::rows(&spec, &provenance);
     match format {
@@ -109,7 +109,7 @@ mod tests {
         let top = HashMap::from([("provenance".to_owned(), "{\"a\":1}".to_owned())]);
         assert_eq!(document(&top, &["provenance"]), Some(literal!({"a": 1})));
         let inner = HashMap::from([("info".to_owned(), "{\"runtimeSpec\":{}}".to_owned())]);
-        assert_eq!(document(&inner, &["config", "runtimeSpec"]), Some(literal!({})));
+        assert_eq!(document(&inner, &["spec", "runtimeSpec"]), Some(literal!({})));
         assert_eq!(document(&inner, &["provenance"]), None);
     }
 }
