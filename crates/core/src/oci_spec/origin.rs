@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One origin. Serialised as `{"from": "...", ...}` in `provenance.json`.
+/// One origin. Serialised as `{"kind": "...", ...}` in `provenance.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "kebab-case")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Origin {
     /// A field of the request, e.g. `container.resources.memory_limit`. Over the CRI it is the pod's word.
     Request { field: String },

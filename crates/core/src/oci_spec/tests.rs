@@ -95,7 +95,7 @@ fn no_leaf_lacks_an_origin_and_the_runtime_can_read_it() {
         assert_eq!(done.unowned(), Vec::<String>::new());
         Spec::parse(done.config.to_string().as_bytes()).expect("the runtime's own parser takes it");
         let text = serde_json::to_string(&done.provenance).expect("writes");
-        assert!(text.contains(r#"{"from":"image","field":"Env"}"#), "{text}");
+        assert!(text.contains(r#"{"kind":"image","field":"Env"}"#), "{text}");
     }
 }
 
