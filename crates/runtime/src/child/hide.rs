@@ -53,13 +53,18 @@ fn mask(root: &RootDir, path: &Path, covers: &mut Covers) -> Result<(), Fault> {
     let Some(there) = found(root, path)? else { return Ok(()) };
     let what = || format!("cannot mask {}", path.display());
     let stat = rustix::fs::fstat(&there).at("hide", "fstat", path, what)?;
+    let attach = |cover: &OwnedFd| mount::attach(cover, &there).at("hide", "move_mount", path, what);
     let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        // The first folder gets the tmpfs itself: left detached, it would be taken down when closed, and that waits for a
+        // grace period of the kernel.
+        if covers.folder.is_none() {
+            return attach(covers.folder.insert(empty(path)?));
+        }
         stored(&mut covers.folder, || empty(path))?
     } else {
         stored(&mut covers.file, || null(root))?
     };
-    let copy = mount::clone_fd(cover, false).at("hide", "open_tree", path, what)?;
-    mount::attach(&copy, &there).at("hide", "move_mount", path, what)
+    attach(&mount::clone_fd(cover, false).at("hide", "open_tree", path, what)?)
 }
 
 fn stored(slot: &mut Option<OwnedFd>, make: impl FnOnce() -> Result<OwnedFd, Fault>) -> Result<&OwnedFd, Fault> {
