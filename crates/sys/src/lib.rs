@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod caps;
 pub mod cgroup;
 pub mod detached;

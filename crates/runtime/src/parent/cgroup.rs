@@ -1,9 +1,11 @@
 //! The container's cgroup: made and limited before its first process exists, joined by that process itself.
 
 use crate::fault::{At, Os, bad_config};
-use crate::plan::{Plan, Setting, v1_settings, v2_settings};
+use crate::plan::{Plan, Setting, device_program, rules, v1_settings, v2_settings};
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_sys::bpf;
 use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, read_file, write_file};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +38,8 @@ impl Cgroup {
                 self.is_v2 = true;
                 let settings = v2_settings(&plan.resources)?;
                 self.make_in(&tree, plan, id)?;
-                settings.iter().try_for_each(|setting| self.write(setting))
+                settings.iter().try_for_each(|setting| self.write(setting))?;
+                self.limit_devices(plan)
             }
         }
     }
@@ -57,6 +60,17 @@ impl Cgroup {
             .at("cgroup", "mkdir", &path, || format!("cannot make the cgroup {}", path.display()))?;
         self.folders.push((tree.controllers.join(","), path));
         Ok(())
+    }
+
+    /// v2 has no file for devices, but a program.
+    fn limit_devices(&self, plan: &Plan) -> Result<(), Fault> {
+        let Some(program) = device_program(&rules(&plan.resources.devices)?) else { return Ok(()) };
+        let Some((_, path)) = self.folders.first() else { return Ok(()) };
+        let what = || "config.json: /linux/resources/devices: cannot limit device access".to_owned();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).at("cgroup", "open", path, what)?;
+        let program = bpf::load_device_program(&program).at("cgroup", "bpf", "BPF_PROG_LOAD", what)?;
+        bpf::attach_device_program(&program, &folder).at("cgroup", "bpf", "BPF_PROG_ATTACH", what)
     }
 
     fn write(&self, setting: &Setting) -> Result<(), Fault> {

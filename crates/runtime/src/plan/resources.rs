@@ -1,9 +1,11 @@
 //! `linux.resources` as the writes to control files that they mean, for v1 and for v2. Pure: nothing is written here.
 
+mod device_program;
 mod devices;
 mod v1;
 mod v2;
 
+pub(crate) use device_program::device_program;
 pub(crate) use devices::rules;
 pub(crate) use v1::v1_settings;
 pub(crate) use v2::v2_settings;

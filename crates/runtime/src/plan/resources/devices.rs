@@ -30,7 +30,7 @@ impl fmt::Display for Rule {
 impl Rule {
     /// Everything: of v1's files it is the word `a` alone.
     pub(crate) fn is_everything(&self) -> bool {
-        self.kind == 'a' && self.major.is_none() && self.minor.is_none()
+        self.kind == 'a' && self.major.is_none() && self.minor.is_none() && self.read && self.write && self.mknod
     }
 }
 
