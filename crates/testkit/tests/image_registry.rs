@@ -47,7 +47,10 @@ fn listing(root: &Path) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();
     // A folder's count of links is its file system's affair.
-    lines.iter().map(|line| if line.contains("|d|") { line.rsplit_once('|').unwrap().0.to_owned() } else { line.clone() }).collect()
+    lines
+        .iter()
+        .map(|line| if line.contains("|d|") { line.rsplit_once('|').unwrap().0.to_owned() } else { line.clone() })
+        .collect()
 }
 
 fn sums(root: &Path) -> Vec<String> {
