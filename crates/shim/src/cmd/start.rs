@@ -39,7 +39,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     if !reachable(&socket) {
         launch(args, &socket)?;
     }
-    print(&format!("unix://{}", socket.display()))
+    let address = format!("unix://{}", socket.display());
+    leave_address(&address)?;
+    print(&address)
+}
+
+/// containerd before 2.0 finds a running shim again, after its own restart, by this file in the bundle.
+fn leave_address(address: &str) -> Result<(), Fault> {
+    std::fs::write(".address", address)
+        .and_then(|()| std::fs::rename(".address", "address"))
+        .map_err(|e| fault("cannot leave the address in the bundle").because(&e))
 }
 
 /// The group that the bundle's annotations name. A pod's shim may be started where no config is yet.
