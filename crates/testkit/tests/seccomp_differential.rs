@@ -15,8 +15,13 @@ const X32: u32 = 0x4000_0000;
 const ENOSYS: u32 = 0x0005_0026;
 const ARCHES: [(Arch, u32); 3] = [(Arch::X86_64, 0), (Arch::X86, 0), (Arch::X32, X32)];
 
-/// `None`, having said why, when libseccomp's headers are not there.
+/// `None`, having said why, when libseccomp's headers are not there. Built once: the tests run side by side.
 fn oracle() -> Option<PathBuf> {
+    static BUILT: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
+    BUILT.get_or_init(build_oracle).clone()
+}
+
+fn build_oracle() -> Option<PathBuf> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/oracle/libseccomp.c");
     let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("libseccomp-{}", std::process::id()));
     let built = Command::new("cc").args(["-O1", "-o"]).arg(&program).args([source, "-lseccomp"]).output();

@@ -114,11 +114,8 @@ pub(super) fn look(node: &DemoNode, web: &Web, lines: &mut Lines) {
     lines.quote("plim logs -n 1 nginx", &node.plim(&["logs", "-n", "1", id]));
     lines.quote("plim exec nginx cat /etc/hostname", &node.plim(&["exec", id, "cat", "/etc/hostname"]));
     let origins = node.plim(&["inspect", "--origin", id]);
-    let some: Vec<&str> = origins
-        .lines()
-        .filter(|l| l.contains("SERVED_BY") || l.contains("/process/args") || l.contains("/process/cwd"))
-        .take(4)
-        .collect();
+    let wanted = ["SERVED_BY", "/process/cwd", "/hostname", "/linux/seccomp/defaultAction", "/process/noNewPrivileges"];
+    let some: Vec<&str> = origins.lines().filter(|line| wanted.iter().any(|w| line.contains(w))).take(5).collect();
     lines.quote("plim inspect --origin nginx | grep …", &some.join("\n"));
     lines.say("logs, exec", "the same container through crictl and plim");
     let missing = node.registry.reference("demo/absent:1");
