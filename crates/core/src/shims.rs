@@ -3,7 +3,7 @@
 use crate::Core;
 use crate::config::Handler;
 use crate::paths;
-use crate::shim::{Launcher, Shim};
+use crate::shim::{Exit, Launch, Launcher, Shim};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,4 +49,35 @@ pub(crate) fn launcher(core: &Core, handler: &Handler) -> Launcher {
         debug: false,
         deadline: config.timeouts.shim_start,
     }
+}
+
+/// The sandbox's shim, connected anew if the connection was lost. `None` when nobody listens any more.
+pub(crate) async fn alive(core: &Core, namespace: &str, sandbox: &str) -> Option<Shim> {
+    if let Some(shim) = core.shims().find(namespace, sandbox)
+        && shim.ping_sandbox(sandbox).await.is_ok()
+    {
+        return Some(shim);
+    }
+    let address = core.sandboxes().find(namespace, sandbox)?.shim_address?;
+    let shim = Shim::connect(&address).await.ok()?;
+    shim.ping_sandbox(sandbox).await.ok()?;
+    core.shims().keep(namespace, sandbox, shim.clone());
+    Some(shim)
+}
+
+/// The file in a bundle in which our shim writes down an exit before it tells anybody.
+const EXIT_FILE: &str = "plimsoll-exit.json";
+
+/// Runs the shim program's `delete` for a container whose shim is gone: ends its processes and removes its cgroup and
+/// mounts. Returns the exit if the shim had written it down.
+pub(crate) async fn clean_up_after(core: &Core, namespace: &str, sandbox: &str, id: &str) -> Result<Option<Exit>> {
+    let handler = core.sandboxes().find(namespace, sandbox).map(|record| record.handler).unwrap_or_default();
+    let (_, handler) = core.handler(&handler)?;
+    let bundle = paths::bundle(&core.config().state, namespace, id);
+    if !bundle.exists() {
+        return Ok(None);
+    }
+    let known = bundle.join(EXIT_FILE).exists();
+    let exit = launcher(core, &handler).cleanup(Launch { namespace, id, bundle: &bundle }).await?;
+    Ok(known.then_some(exit))
 }

@@ -4,14 +4,17 @@ use crate::Core;
 use crate::events::{Event, Topic};
 use crate::shim::{Exit, ExitRecord, Shim};
 use crate::state::{ContainerPhase, ContainerRecord};
-use crate::{cgroups, clock};
+use crate::{cgroups, clock, shims};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 type Key = (String, String);
 
+/// Between two attempts at a shim whose connection broke.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Exit code of a container that never ran, as the kubelet knows it from other runtimes.
 const NOT_STARTED: i32 = 128;
 /// Exit code of a container whose end nobody saw.
@@ -54,23 +57,28 @@ pub(crate) fn follow(core: &Core, namespace: &str, id: &str) {
     });
 }
 
+/// A connection that breaks is made again; only a shim that no longer listens is gone.
 async fn until_exit(core: &Core, namespace: &str, id: &str) -> Result<()> {
     let Some(record) = core.containers().find(namespace, id) else { return Ok(()) };
-    let Ok(shim) = core.shims().of(namespace, &record.sandbox) else {
-        return lost(core, namespace, id).await;
-    };
-    match shim.wait(id, "").await {
-        Ok(exit) => {
-            let told = details(&shim, id, exit).await;
-            record_exit(core, namespace, id, &told).await?;
-            forget_task(&shim, id).await;
-            Ok(())
-        }
-        Err(fault) => {
-            tracing::warn!(container = id, %fault, "waiting for a container ended without its exit");
-            lost(core, namespace, id).await
+    while let Some(shim) = shims::alive(core, namespace, &record.sandbox).await {
+        match shim.wait(id, "").await {
+            Ok(exit) => {
+                let told = details(&shim, id, exit).await;
+                record_exit(core, namespace, id, &told).await?;
+                forget_task(&shim, id).await;
+                return Ok(());
+            }
+            Err(fault) if fault.class() == Kind::NotFound => {
+                tracing::warn!(container = id, %fault, "the shim does not know a running container");
+                break;
+            }
+            Err(fault) => {
+                tracing::warn!(container = id, %fault, "waiting for a container was interrupted");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
+    lost(core, namespace, id).await
 }
 
 /// Reason and OOM verdict, which only our shim tells; others leave it to the code.
@@ -136,17 +144,37 @@ async fn forget_task(shim: &Shim, id: &str) {
     }
 }
 
-/// Records that nobody knows how a container ended: never an invented code.
+/// The shim is gone: has its program remove what it left, and records the exit that it wrote down, or that nobody knows
+/// how the container ended. Never an invented code.
 pub(crate) async fn lost(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let Some(record) = core.containers().find(namespace, id).filter(ContainerRecord::alive) else { return Ok(()) };
+    let fault = Fault::new(Layer::Shim, "wait", "the shim is gone and left no exit code")
+        .kind(Kind::Unavailable)
+        .in_container(id)
+        .in_pod(&record.sandbox);
+    match shims::clean_up_after(core, namespace, &record.sandbox, id).await {
+        Ok(Some(exit)) => {
+            let reason = if exit.code == 0 { "Completed" } else { "Error" };
+            let told = ExitRecord {
+                code: exit.code,
+                at: exit.at,
+                started_at: None,
+                oom_killed: false,
+                reason: reason.to_owned(),
+            };
+            record_exit(core, namespace, id, &told).await
+        }
+        Ok(None) => unknown(core, namespace, id, fault).await,
+        Err(second) => unknown(core, namespace, id, fault.why(second.to_string())).await,
+    }
+}
+
+async fn unknown(core: &Core, namespace: &str, id: &str, fault: Fault) -> Result<()> {
     let (ns, cid) = (namespace.to_owned(), id.to_owned());
     let change = move |record: &mut ContainerRecord| {
         if !record.alive() {
             return None;
         }
-        let fault = Fault::new(Layer::Shim, "wait", "the shim is gone and left no exit code")
-            .kind(Kind::Unavailable)
-            .in_container(&cid)
-            .in_pod(&record.sandbox);
         record.phase = ContainerPhase::Unknown;
         record.exit_code = NOT_KNOWN;
         record.finished_at = clock::now();

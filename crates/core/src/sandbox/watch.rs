@@ -1,9 +1,9 @@
 //! Notices when a pod's shim goes away unasked.
 
-use crate::Core;
 use crate::events::{Event, Topic};
 use crate::shim::Shim;
 use crate::state::SandboxPhase;
+use crate::{Core, shims};
 use plimsoll_fault::{Fault, Kind, Layer};
 
 /// Follows the connection of a ready sandbox's shim. When it ends and nobody stopped the sandbox, the sandbox is no
@@ -11,7 +11,14 @@ use plimsoll_fault::{Fault, Kind, Layer};
 pub(crate) fn watch(core: &Core, namespace: &str, id: &str, shim: Shim) {
     let (core, namespace, id) = (core.clone(), namespace.to_owned(), id.to_owned());
     tokio::spawn(async move {
-        shim.closed().await;
+        let mut shim = shim;
+        loop {
+            shim.closed().await;
+            match shims::alive(&core, &namespace, &id).await {
+                Some(again) => shim = again,
+                None => break,
+            }
+        }
         core.shims().forget(&namespace, &id);
         let fault = Fault::new(Layer::Shim, "watch", "the pod's shim has died").kind(Kind::Unavailable).in_pod(&id);
         let (ns, sid, why) = (namespace.clone(), id.clone(), fault.clone());
