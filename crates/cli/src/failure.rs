@@ -1,6 +1,6 @@
 //! Faults at this edge: from a gRPC status to a `Fault`, and from a `Fault` to the terminal and the exit code.
 
-use crate::output::Format;
+use crate::output::{Format, short_id};
 use plimsoll_fault::{Fault, Kind, Layer};
 use prost::Message;
 use std::process::ExitCode;
@@ -55,10 +55,22 @@ fn kind(code: Code) -> Kind {
     }
 }
 
+/// What `plim explain` can be asked about: faults of the request itself have no layers worth a drawing.
+fn subject(fault: &Fault) -> Option<String> {
+    let subject = fault.subject();
+    let id = subject.container.as_ref().or(subject.pod.as_ref()).map(|id| short_id(id));
+    id.or_else(|| subject.image.clone()).filter(|_| *fault.layer() != Layer::Caller)
+}
+
 /// Prints the fault once: one line for people, its JSON for programs.
 pub(crate) fn report(fault: &Fault, format: Format, code: u8) -> ExitCode {
     match format {
-        Format::Table => eprintln!("plim: {fault}"),
+        Format::Table => {
+            eprintln!("plim: {fault}");
+            if let Some(subject) = subject(fault) {
+                eprintln!("plim: the layers: plim explain {subject}");
+            }
+        }
         Format::Json => eprintln!("{}", fault.to_json()),
     }
     ExitCode::from(code)

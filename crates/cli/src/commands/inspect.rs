@@ -94,6 +94,7 @@ fn show_origins(info: &HashMap<String, String>, format: Format) -> Result<()> {
                 .collect(),
         )),
         Format::Table => {
+            let rows = origin::folded(rows);
             let cells = rows.iter().map(|row| vec![row.pointer.clone(), row.short_value(), row.origin_text()]);
             line(&table(&["LEAF", "VALUE", "ORIGIN"], cells))
         }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+#[derive(Clone)]
 pub(crate) struct Row {
     /// JSON pointer (RFC 6901).
     pub(crate) pointer: String,
@@ -21,23 +22,55 @@ impl Row {
         text.chars().take(VALUE_WIDTH - 1).chain(['…']).collect()
     }
 
-    /// An object's values in the order of its keys, `kind` first.
+    /// In words, such as `image Env` or `default namespaces`.
     pub(crate) fn origin_text(&self) -> String {
         words(&self.origin)
     }
 }
 
+/// The keys of an origin in the order in which they read well; what a newer daemon adds comes after them.
+const ORDER: [&str; 6] = ["from", "name", "key", "field", "fact", "client"];
+
 fn words(origin: &Value) -> String {
     match origin {
         Value::Null => "?".to_owned(),
+        // What CRI asks for, the pod's author has written.
+        Value::String(text) if text == "request" => "pod".to_owned(),
         Value::String(text) => text.clone(),
         Value::Object(map) => {
-            let kind = map.get("kind").map(words);
-            let rest = map.iter().filter(|(key, _)| *key != "kind").map(|(_, value)| words(value));
-            kind.into_iter().chain(rest).filter(|word| word != "?" && !word.is_empty()).collect::<Vec<_>>().join(" ")
+            let known = ORDER.iter().filter_map(|key| map.get(*key));
+            let more = map.iter().filter(|(key, _)| !ORDER.contains(&key.as_str())).map(|(_, value)| value);
+            known.chain(more).map(words).collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
     }
+}
+
+/// Long lists of one origin as one row, for people: a seccomp profile has hundreds of names.
+pub(crate) fn folded(rows: Vec<Row>) -> Vec<Row> {
+    let mut folded: Vec<Row> = Vec::with_capacity(rows.len());
+    for group in rows.chunk_by(same_list) {
+        let parent = group[0].pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if group.len() <= LIST_LIMIT {
+            folded.extend(group.iter().cloned());
+            continue;
+        }
+        folded.push(Row {
+            pointer: format!("{parent}/*"),
+            value: Value::String(format!("{} values", group.len())),
+            origin: group[0].origin.clone(),
+        });
+    }
+    folded
+}
+
+/// Longer lists are folded.
+const LIST_LIMIT: usize = 16;
+
+/// Elements of one array, of one origin.
+fn same_list(one: &Row, other: &Row) -> bool {
+    let split = |row: &Row| row.pointer.rsplit_once('/').map(|(list, index)| (list.to_owned(), index.parse::<usize>().is_ok()));
+    split(one) == split(other) && split(one).is_some_and(|(_, element)| element) && one.origin == other.origin
 }
 
 pub(crate) fn rows(spec: &Value, provenance: &Value) -> Vec<Row> {
@@ -88,7 +121,10 @@ mod tests {
     #[test]
     fn the_deepest_pointer_wins_and_gaps_are_seen() {
         let spec = json!({"process": {"args": ["a", "b"], "cwd": "/"}, "root": {}, "a/b": 1});
-        let provenance = json!({"/process": {"kind": "default", "name": "built-in"}, "/process/args/1": "request cmd", "/a~1b": "x"});
+        let provenance = json!({
+            "/process": {"name": "built-in", "from": "default"},
+            "/process/args/1": {"field": "cmd", "from": "request"}, "/a~1b": "x"
+        });
         let text: Vec<_> =
             rows(&spec, &provenance).iter().map(|r| format!("{} {}", r.pointer, r.origin_text())).collect();
         assert_eq!(
@@ -96,11 +132,20 @@ mod tests {
             [
                 "/a~1b x",
                 "/process/args/0 default built-in",
-                "/process/args/1 request cmd",
+                "/process/args/1 pod cmd",
                 "/process/cwd default built-in",
                 "/root ?"
             ]
         );
+    }
+
+    #[test]
+    fn long_lists_of_one_origin_are_one_row() {
+        let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        let spec = json!({"names": names, "short": ["a", "b"]});
+        let rows = folded(rows(&spec, &json!({"": {"from": "default"}})));
+        let text: Vec<_> = rows.iter().map(|r| format!("{} {}", r.pointer, r.short_value())).collect();
+        assert_eq!(text, ["/names/* \"100 values\"", "/short/0 \"a\"", "/short/1 \"b\""]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Explain: the journal's faults about one pod, container or image.
 
 use super::Parts;
+use plimsoll_core::events::Journal;
 use plimsoll_cri::NAMESPACE;
 use plimsoll_fault::{Fault, Result};
 use plimsoll_proto::admin::{ExplainRequest, ExplainResponse};
 use plimsoll_spec::reference::Reference;
+use std::collections::BTreeSet;
 
 pub(super) async fn explain(parts: &Parts, request: ExplainRequest) -> Result<ExplainResponse> {
     if request.subject.is_empty() {
@@ -13,7 +15,8 @@ pub(super) async fn explain(parts: &Parts, request: ExplainRequest) -> Result<Ex
     let journal = parts.core.journal();
     let image = parts.store.image(NAMESPACE, &request.subject).await?;
     let mut faults = Vec::new();
-    for name in names(&request.subject) {
+    let ids = ids_of(journal, &request.subject);
+    for name in names(&request.subject).into_iter().chain(ids) {
         for fault in journal.faults_about(&name) {
             if !faults.contains(&fault) {
                 faults.push(fault);
@@ -33,4 +36,17 @@ fn names(subject: &str) -> Vec<String> {
     let mut names = vec![subject.to_owned()];
     names.extend(full.filter(|full| full != subject));
     names
+}
+
+/// Shorter beginnings of an id would mean too many.
+const SHORTEST: usize = 6;
+
+/// The ids of pods and containers in the journal, removed ones too, that begin with `word`.
+fn ids_of(journal: &Journal, word: &str) -> BTreeSet<String> {
+    if word.len() < SHORTEST || !word.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return BTreeSet::new();
+    }
+    let events = journal.since(0).into_iter();
+    let ids = events.flat_map(|event| [event.sandbox, event.container]).flatten();
+    ids.filter(|id| id.starts_with(word) && id != word).collect()
 }
