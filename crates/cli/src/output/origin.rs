@@ -69,7 +69,8 @@ const LIST_LIMIT: usize = 16;
 
 /// Elements of one array, of one origin.
 fn same_list(one: &Row, other: &Row) -> bool {
-    let split = |row: &Row| row.pointer.rsplit_once('/').map(|(list, index)| (list.to_owned(), index.parse::<usize>().is_ok()));
+    let split =
+        |row: &Row| row.pointer.rsplit_once('/').map(|(list, index)| (list.to_owned(), index.parse::<usize>().is_ok()));
     split(one) == split(other) && split(one).is_some_and(|(_, element)| element) && one.origin == other.origin
 }
 
