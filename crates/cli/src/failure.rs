@@ -55,6 +55,19 @@ fn kind(code: Code) -> Kind {
     }
 }
 
+/// The exit code for a fault. Where the container's own code is returned (`failed` is 125), a program that cannot be executed
+/// gives what shells give: 127 when it is not there, 126 when it cannot be run.
+fn exit_code(fault: &Fault, failed: u8) -> u8 {
+    let details = fault.details();
+    match (failed, details.syscall.as_deref(), details.errno) {
+        (125, Some("execve" | "execveat"), Some(ENOENT)) => 127,
+        (125, Some("execve" | "execveat"), _) => 126,
+        _ => failed,
+    }
+}
+
+const ENOENT: i32 = 2;
+
 /// What `plim explain` can be asked about: faults of the request itself have no layers worth a drawing.
 fn subject(fault: &Fault) -> Option<String> {
     let subject = fault.subject();
@@ -63,7 +76,7 @@ fn subject(fault: &Fault) -> Option<String> {
 }
 
 /// Prints the fault once: one line for people, its JSON for programs.
-pub(crate) fn report(fault: &Fault, format: Format, code: u8) -> ExitCode {
+pub(crate) fn report(fault: &Fault, format: Format, failed: u8) -> ExitCode {
     match format {
         Format::Table => {
             eprintln!("plim: {fault}");
@@ -73,7 +86,7 @@ pub(crate) fn report(fault: &Fault, format: Format, code: u8) -> ExitCode {
         }
         Format::Json => eprintln!("{}", fault.to_json()),
     }
-    ExitCode::from(code)
+    ExitCode::from(exit_code(fault, failed))
 }
 
 #[cfg(test)]
@@ -87,6 +100,13 @@ mod tests {
         let rich = RichStatus { code: 16, message: sent.to_string(), details: vec![any] };
         let status = Status::with_details(Code::Unauthenticated, "x", rich.encode_to_vec().into());
         assert_eq!(from_status("PullImage", &status), sent);
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_gives_the_codes_of_shells() {
+        let fault = |errno| Fault::new(Layer::OciRuntime, "exec", "x").syscall("execve", "/x", errno);
+        assert_eq!((exit_code(&fault(2), 125), exit_code(&fault(13), 125), exit_code(&fault(2), 1)), (127, 126, 1));
+        assert_eq!(exit_code(&Fault::invalid("a", "b"), 125), 125);
     }
 
     #[test]

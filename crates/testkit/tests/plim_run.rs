@@ -142,14 +142,18 @@ fn a_signal_stops_the_container_and_a_second_one_kills_it() {
 fn what_cannot_start_is_told_and_taken_back() {
     let node = Node::start();
     let image = &node.busybox.reference;
-    let fails = |args: &[&str], parts: &[&str]| {
+    let fails_with = |code: i32, args: &[&str], parts: &[&str]| {
         let output = plim(&node, &[&["run"], args].concat());
-        assert_eq!(output.code, 125, "{args:?} {output:?}");
+        assert_eq!(output.code, code, "{args:?} {output:?}");
         for part in parts {
             assert!(output.stderr.contains(part), "no {part:?} in {}", output.stderr);
         }
     };
-    fails(&[image, "/no/such/program"], &["oci-runtime: ", "/no/such/program"]);
+    let fails = |args: &[&str], parts: &[&str]| fails_with(125, args, parts);
+    fails_with(127, &[image, "/no/such/program"], &["oci-runtime: ", "/no/such/program"]);
+    fails_with(126, &[image, "/etc/passwd"], &["oci-runtime: ", "/etc/passwd"]);
+    fails(&["-w", "/etc/passwd", image, "true"], &["oci-runtime: ", "/process/cwd"]);
+    fails(&["-u", "nosuch", image, "true"], &["spec: ", "nosuch"]);
     fails(&["127.0.0.1:1/nothing:1"], &["registry: ", "127.0.0.1:1"]);
     fails(&["Bad/Image"], &["caller: ", "Bad/Image"]);
     fails(&["--runtime", "nosuch", image], &["nosuch"]);

@@ -65,11 +65,14 @@ async fn case(client: &Client, word: &str) -> Result<Case> {
 async fn container_case(client: &Client, id: &str) -> Result<Case> {
     let answer = client.container_status(id, true).await?;
     let status = answer.status.unwrap_or_default();
-    let mut faults: Vec<Fault> = fault_in(&answer.info).into_iter().chain(by_reason(&status)).collect();
+    let mut faults: Vec<Fault> = fault_in(&answer.info).into_iter().collect();
     for fault in journal(client, id).await?.unwrap_or_default() {
         if !faults.contains(&fault) {
             faults.push(fault);
         }
+    }
+    if !faults.iter().any(|fault| *fault.layer() == Layer::Kernel) {
+        faults.extend(by_reason(&status));
     }
     let name = status.metadata.as_ref().map_or("", |metadata| &metadata.name);
     let state = match status.state() {
@@ -97,7 +100,7 @@ async fn other_case(client: &Client, word: &str, not_found: Fault) -> Result<Cas
     let title = match there {
         Some(image) => format!("image {word} ({})", short_id(&image.id)),
         None if faults.is_empty() => return Err(not_found),
-        None => format!("{word}: not here"),
+        None => format!("{word}: not here, or not any more"),
     };
     Ok(Case { title, faults, note: None })
 }

@@ -26,7 +26,8 @@ Examples:
   plim run --rm -m 64m -e MODE=test -v ./data:/data:ro -w /data localhost:5000/busybox:1 ls
   plim run --rm --network host --entrypoint /bin/sh localhost:5000/busybox:1 -c 'ip addr'
 
-In front, plim returns the container's exit code (125: plim itself or the runtime failed).
+In front, plim returns the container's exit code (125: plim itself or the runtime failed;
+127 and 126: the program is not there, or cannot be run).
 Ctrl-C stops the container, a second one kills it.";
 
 /// Run an image: a pod with one container
