@@ -188,9 +188,14 @@ fn is_root_cgroup(line: &str, prefix: &str) -> bool {
     line.starts_with("cgroup ") && line.ends_with(prefix)
 }
 
+/// Objects are merged, whatever else is in `more` replaces.
 fn merge(base: &mut Value, more: Value) {
-    let (Some(base), Value::Object(more)) = (base.as_object_mut(), more) else { return };
-    for (key, value) in more {
-        base.insert(key, value);
+    match (base, more) {
+        (Value::Object(base), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, more) => *base = more,
     }
 }

@@ -84,6 +84,7 @@ impl Case {
 fn no_leaf_lacks_an_origin_and_the_runtime_can_read_it() {
     let mut privileged = case();
     privileged.config.security.privileged = true;
+    privileged.sandbox.security.privileged = true;
     privileged.config.security.readonly_rootfs = true;
     privileged.config.tty = true;
     privileged.config.resources.hugepage_limits.insert("2MB".into(), 1);

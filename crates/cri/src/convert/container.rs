@@ -1,6 +1,6 @@
 //! Containers.
 
-use super::{image, invalid, known, mounts, resources, security, signal};
+use super::{image, invalid, known, mounts, not_done, resources, security, signal};
 use plimsoll_core::container::{
     Container, ContainerConfig, ContainerFilter, ContainerState, ContainerStatus, Device, EnvVar, Metadata, User,
 };
@@ -16,6 +16,12 @@ pub(crate) fn config(from: cri::ContainerConfig) -> Result<ContainerConfig, Faul
     let image = image.ok_or_else(|| invalid("config.image.image", "is missing"))?;
     if from.windows.is_some_and(|windows| windows != cri::WindowsContainerConfig::default()) {
         return Err(invalid("config.windows", "this is a Linux node"));
+    }
+    if !from.cdi_devices.is_empty() {
+        return Err(not_done("config.CDI_devices"));
+    }
+    if from.stdin {
+        return Err(not_done("config.stdin"));
     }
     let linux = from.linux.unwrap_or_default();
     Ok(ContainerConfig {
@@ -38,7 +44,7 @@ pub(crate) fn config(from: cri::ContainerConfig) -> Result<ContainerConfig, Faul
         stdin: from.stdin,
         stdin_once: from.stdin_once,
         tty: from.tty,
-        cdi_devices: from.cdi_devices.into_iter().map(|device| device.name).collect(),
+        cdi_devices: Vec::new(),
         stop_signal: signal::name("config.stop_signal", from.stop_signal)?,
         resources: resources::resources("config.linux.resources", linux.resources.unwrap_or_default())?,
         security: security::container("config.linux.security_context", linux.security_context.unwrap_or_default())?,

@@ -3,7 +3,7 @@
 
 use super::{invalid, known, not_done};
 use plimsoll_core::container::{
-    ApparmorProfile, Capabilities, ContainerSecurity, SeccompProfile, Selinux, SupplementalGroupsPolicy,
+    ApparmorProfile, Capabilities, ContainerSecurity, SeccompProfile, SupplementalGroupsPolicy,
 };
 use plimsoll_core::sandbox::{IdMapping, NamespaceMode, NamespaceOptions, SandboxSecurity, UserNamespace};
 use plimsoll_fault::Fault;
@@ -12,9 +12,7 @@ use plimsoll_proto::cri::security_profile::ProfileType;
 
 /// The sandbox has no process of its own: what only confines one (apparmor, groups policy) has nothing to act on.
 pub(crate) fn sandbox(field: &str, from: cri::LinuxSandboxSecurityContext) -> Result<SandboxSecurity, Fault> {
-    if from.selinux_options.is_some_and(|labels| labels != cri::SeLinuxOption::default()) {
-        return Err(not_done(&format!("{field}.selinux_options")));
-    }
+    no_labels(field, from.selinux_options)?;
     let user = from.run_as_user.map(|id| id.value);
     let group = from.run_as_group.map(|id| id.value);
     if group.is_some() && user.is_none() {
@@ -32,6 +30,7 @@ pub(crate) fn sandbox(field: &str, from: cri::LinuxSandboxSecurityContext) -> Re
 }
 
 pub(crate) fn container(field: &str, from: cri::LinuxContainerSecurityContext) -> Result<ContainerSecurity, Fault> {
+    no_labels(field, from.selinux_options)?;
     let user = from.run_as_user.map(|id| id.value);
     let group = from.run_as_group.map(|id| id.value);
     if group.is_some() && user.is_none() && from.run_as_username.is_empty() {
@@ -42,7 +41,7 @@ pub(crate) fn container(field: &str, from: cri::LinuxContainerSecurityContext) -
         capabilities: from.capabilities.map(capabilities).unwrap_or_default(),
         privileged: from.privileged,
         namespaces: namespaces(field, from.namespace_options)?,
-        selinux: from.selinux_options.map(selinux),
+        selinux: None,
         run_as_user: user,
         run_as_group: group,
         run_as_username: from.run_as_username,
@@ -105,8 +104,11 @@ fn capabilities(from: cri::Capability) -> Capabilities {
     }
 }
 
-fn selinux(from: cri::SeLinuxOption) -> Selinux {
-    Selinux { user: from.user, role: from.role, kind: from.r#type, level: from.level }
+fn no_labels(field: &str, from: Option<cri::SeLinuxOption>) -> Result<(), Fault> {
+    match from {
+        Some(labels) if labels != cri::SeLinuxOption::default() => Err(not_done(&format!("{field}.selinux_options"))),
+        _ => Ok(()),
+    }
 }
 
 /// The name inside a deprecated `localhost/NAME`, or which of the two built-in choices it is.
