@@ -1,12 +1,13 @@
 //! `delete`: removes everything a container left: processes of its cgroup, cgroup, state; runs poststop hooks.
 
-use crate::fault::{At, Os};
+use crate::fault::At;
+use crate::parent::cgroup::locate;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
 use crate::{Root, hooks, kill};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::Status;
-use plimsoll_sys::cgroup::write_file;
+use plimsoll_spec::runtime::{Spec, Status};
+use plimsoll_sys::cgroup::{Group, write_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -32,17 +33,31 @@ pub fn delete(root: &Root, id: &str, force: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A folder without a record is what a creator that was killed left.
+/// A folder without a record is what a creator that was killed left, perhaps with a cgroup and processes in it.
 fn absent(root: &Root, id: &str, force: bool, fault: Fault) -> Result<(), Fault> {
     if !force {
         return Err(fault);
     }
     let folder = root.folder(id)?;
+    if let Ok(spec) = Record::spec(&folder) {
+        abandoned(&spec, id)?;
+    }
     match std::fs::remove_dir_all(&folder) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).at("delete", "rmdir", &folder, || "cannot remove the state folder".into()),
     }
+}
+
+fn abandoned(spec: &Spec, id: &str) -> Result<(), Fault> {
+    let given = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).filter(|p| !p.is_empty());
+    let own = locate(given, id)?;
+    let what = || "cannot remove what an interrupted create left".to_owned();
+    if let Some(path) = own.first() {
+        let group = Group { path: path.clone() };
+        group.kill(Signal::KILL.as_raw()).at("delete", "kill", path, what)?;
+    }
+    remove_groups(&own, &[]).at("delete", "rmdir", own.first().map_or(Path::new(""), PathBuf::as_path), what)
 }
 
 fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
@@ -56,14 +71,8 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     }
     empty(record)?;
     let own: Vec<PathBuf> = record.cgroups.iter().map(|(_, path)| path.clone()).collect();
-    remove_groups(&own, &record.made).map_err(|error| {
-        let what = "cannot remove the container's cgroup";
-        Fault::new(Layer::OciRuntime, "delete", what).os(
-            "rmdir",
-            own.first().map_or("", |p| p.to_str().unwrap_or("")),
-            &error,
-        )
-    })?;
+    let first = own.first().map_or(Path::new(""), PathBuf::as_path);
+    remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
     std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
 }
 

@@ -5,10 +5,10 @@ use crate::parent::cgroup;
 use crate::parent::init::{await_exec, write_pid};
 use crate::parent::sources::own_pid_namespace;
 use crate::parent::spawn::{PidNamespace, spawn};
-use crate::plan::{self, ProcessPlan};
+use crate::plan::ProcessPlan;
 use crate::record::Record;
 use crate::sync::Channel;
-use crate::{Created, Root, Stdio, child};
+use crate::{Created, Root, Stdio, child, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Process, Status};
 use plimsoll_sys::SingleThread;
@@ -52,8 +52,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let Some(init) = init else { return Err(not_running(&record, &folder)) };
     let process = ProcessPlan::new(&request.process, "/process")?;
     terminal_agrees(&process, &request)?;
-    let seccomp = Record::spec(&folder)?.linux.and_then(|linux| linux.seccomp);
-    let seccomp = seccomp.as_ref().map(plan::filter).transpose()?;
+    let seccomp = kept_filter::load(&folder)?;
     let folders = cgroup_folders(&record, request.cgroup)?;
     let is_v2 = record.cgroups.iter().all(|(controllers, _)| controllers.is_empty());
     let (tasks, v2) = if is_v2 {

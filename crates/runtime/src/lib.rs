@@ -7,6 +7,7 @@ mod delete;
 mod exec;
 mod fault;
 mod hooks;
+mod kept_filter;
 mod kill;
 mod parent;
 mod plan;

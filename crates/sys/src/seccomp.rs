@@ -30,6 +30,16 @@ impl Flags {
     /// Needs [`Self::NEW_LISTENER`] (Linux 5.19).
     pub const WAIT_KILLABLE_RECV: Self = Self(1 << 5);
 
+    /// The kernel's number.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From the kernel's number; [`load`] refuses what the kernel does not know.
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

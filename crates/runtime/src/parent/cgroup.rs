@@ -113,6 +113,17 @@ impl Cgroup {
     }
 }
 
+/// Where the folders of a container would be, whether or not they exist.
+pub(crate) fn locate(given: Option<&str>, id: &str) -> Result<Vec<PathBuf>, Fault> {
+    let layout =
+        detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())?;
+    let trees = match layout {
+        Layout::V1(trees) => trees,
+        Layout::V2(tree) => vec![tree],
+    };
+    trees.iter().map(|tree| group_path(given, &tree.own, id).map(|group| tree.folder(&group))).collect()
+}
+
 pub(crate) fn tasks_of<'a>(folders: impl Iterator<Item = &'a Path>) -> Result<Vec<OwnedFd>, Fault> {
     folders
         .map(|path| {

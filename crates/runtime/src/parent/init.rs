@@ -9,7 +9,7 @@ use crate::fault::{At, Os};
 use crate::plan::Plan;
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
-use crate::{CreateRequest, Created, Root, hooks};
+use crate::{CreateRequest, Created, Root, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::SingleThread;
@@ -82,6 +82,9 @@ fn steps(
     rollback.push(Undo::StateFolder(folder.clone()));
     write_atomic(&folder.join(CONFIG_FILE), &config)
         .at("save", "write", &folder, || "cannot keep the container's config".into())?;
+    if let Some(filter) = &plan.seccomp {
+        kept_filter::save(&folder, filter)?;
+    }
     let sources = Sources::open(&plan)?;
     let cgroup = make_cgroup(&plan, request.id, rollback)?;
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;

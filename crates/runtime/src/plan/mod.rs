@@ -84,7 +84,7 @@ impl Plan {
     }
 }
 
-pub(crate) fn filter(profile: &Seccomp) -> Result<Filter, Fault> {
+fn filter(profile: &Seccomp) -> Result<Filter, Fault> {
     let native = Arch::native().ok_or_else(|| bad_config("/linux/seccomp", "no filter for this architecture"))?;
     crate::seccomp::compile(profile, native).map_err(|refusal| {
         let pointer = format!("/linux/seccomp{}", refusal.pointer);

@@ -1,0 +1,71 @@
+//! The compiled seccomp filter of a container, kept in its state folder: an exec loads it without compiling it again.
+
+use crate::fault::At;
+use crate::seccomp::Filter;
+use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_sys::seccomp::{Flags, Instruction};
+use std::path::Path;
+
+const FILE: &str = "seccomp.bpf";
+/// The size of a `sock_filter`.
+const SIZE: usize = 8;
+
+/// Flags, then the instructions, in this machine's byte order: the file never leaves it.
+pub(crate) fn save(folder: &Path, filter: &Filter) -> Result<(), Fault> {
+    let path = folder.join(FILE);
+    std::fs::write(&path, encode(filter)).at("save", "write", &path, || "cannot keep the seccomp filter".into())
+}
+
+/// None when the container has no filter.
+pub(crate) fn load(folder: &Path) -> Result<Option<Filter>, Fault> {
+    let path = folder.join(FILE);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at("load", "read", &path, || "cannot read the seccomp filter".into()),
+    };
+    decode(&bytes).map(Some).ok_or_else(|| {
+        Fault::new(Layer::OciRuntime, "load", format!("{} is damaged", path.display())).kind(Kind::DataLoss)
+    })
+}
+
+fn encode(filter: &Filter) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 + filter.program.len() * SIZE);
+    out.extend(filter.flags.bits().to_ne_bytes());
+    for instruction in &filter.program {
+        out.extend(instruction.code.to_ne_bytes());
+        out.extend([instruction.jt, instruction.jf]);
+        out.extend(instruction.k.to_ne_bytes());
+    }
+    out
+}
+
+fn decode(bytes: &[u8]) -> Option<Filter> {
+    let (flags, rest) = bytes.split_first_chunk::<4>()?;
+    let one = |chunk: &[u8]| {
+        let [c0, c1, jt, jf, k0, k1, k2, k3] = *chunk else { return None };
+        let (code, k) = (u16::from_ne_bytes([c0, c1]), u32::from_ne_bytes([k0, k1, k2, k3]));
+        Some(Instruction { code, jt, jf, k })
+    };
+    let program: Option<Vec<Instruction>> = rest.chunks(SIZE).map(one).collect();
+    let program = program.filter(|p| !p.is_empty())?;
+    Some(Filter { program, flags: Flags::from_bits(u32::from_ne_bytes(*flags)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_what_was_compiled() {
+        let program = vec![
+            Instruction { code: 0x20, jt: 0, jf: 0, k: 4 },
+            Instruction { code: 0x15, jt: 1, jf: 7, k: 0xc000_003e },
+        ];
+        let filter = Filter { program, flags: Flags::LOG };
+        let bytes = encode(&filter);
+        assert_eq!(decode(&bytes), Some(filter));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None, "cut");
+        assert_eq!(decode(&[]), None);
+    }
+}
