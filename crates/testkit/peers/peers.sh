@@ -121,7 +121,6 @@ get_crun() {
 
 get_busybox() { apt_unpack busybox busybox-static bin/busybox || lack busybox "apt-get install busybox-static"; }
 get_registry() { apt_unpack docker-registry docker-registry usr/bin/docker-registry || lack docker-registry "apt-get install docker-registry"; }
-get_containerd() { apt_unpack containerd containerd usr/bin/containerd || lack containerd "apt-get install containerd"; }
 # containerd's shim lies beside it in the same folder.
 get_containerd() { apt_unpack containerd containerd usr/bin/containerd || lack containerd "apt-get install containerd"; }
 get_skopeo() {
@@ -165,7 +164,6 @@ for name in "$@"; do
         skopeo) get_skopeo ;;
         containerd) get_containerd ;;
         cni) get_cni ;;
-        containerd) get_containerd ;;
         nginx-debs) get_nginx_debs ;;
         *) say "no peer named $name"; exit 2 ;;
     esac
