@@ -15,7 +15,7 @@ pub const MARKER: &str = "PLIMSOLL_TEST";
 
 /// A folder `/tmp/plim-<pid>-<n>` (short: socket paths end at 108 bytes, 0700) with a cgroup prefix and a process marker.
 /// Dropping it ends the processes that carry its marker or sit in its cgroups, unmounts what is below its folder, removes its
-/// cgroups and the folder. `PLIMSOLL_KEEP=1` keeps the folder's files.
+/// cgroups, the network namespaces of its pods and the folder. `PLIMSOLL_KEEP=1` keeps the folder's files.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -158,6 +158,10 @@ impl Drop for Scratch {
         }
         for cgroup in leak::cgroups_with(&prefix) {
             report(&cgroup, fs::remove_dir(&cgroup));
+        }
+        for namespace in self.network_namespaces() {
+            report("netns", unmount(&namespace, UnmountFlags::DETACH).map_err(Into::into));
+            report("netns", fs::remove_file(&namespace));
         }
         if std::env::var_os("PLIMSOLL_KEEP").is_none() && self.mounts().is_empty() {
             report("folder", fs::remove_dir_all(&self.path));
