@@ -114,6 +114,18 @@ impl Scratch {
         leak::mounts_with(|p| p.starts_with(&below))
     }
 
+    /// The pinned network namespaces of the pods whose folders are in a daemon's state folder below this one.
+    fn network_namespaces(&self) -> Vec<PathBuf> {
+        let names = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let pods = names(self.path.clone()).flat_map(|dir| names(dir.join("sandboxes"))).flat_map(names);
+        let ids: Vec<String> = pods.filter_map(|pod| Some(pod.file_name()?.to_str()?.to_owned())).collect();
+        let pinned = names(PathBuf::from("/run/netns")).filter(|path| {
+            let short = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("plim-"));
+            short.is_some_and(|short| ids.iter().any(|id| id.starts_with(short)))
+        });
+        pinned.collect()
+    }
+
     /// Whether a process carries this test's marker or sits in its cgroups.
     pub fn owns(&self, pid: i32) -> bool {
         let marker = format!("{MARKER}={}", self.name);
