@@ -6,13 +6,18 @@ use crate::stubs::admin::admin_client::AdminClient;
 use crate::stubs::cri::image_service_client::ImageServiceClient;
 use crate::stubs::cri::runtime_service_client::RuntimeServiceClient;
 use crate::{Global, private};
-use plimsoll_fault::Result;
+use plimsoll_fault::{Kind, Result};
 use plimsoll_proto::{admin, cri};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
 /// CRI lists and exec output may be 16 MiB of payload; the frame around it needs a little more.
 const MAX_MESSAGE: usize = 17 << 20;
+
+/// How long a runtime may be away, as in a restart after an upgrade.
+const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -83,6 +88,24 @@ impl Client {
     pub(crate) async fn container_status(&self, id: &str, verbose: bool) -> Result<cri::ContainerStatusResponse> {
         let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose };
         call!(self.runtime(), container_status, "ContainerStatus", request)
+    }
+
+    /// As [`Client::container_status`], for those who follow a container: one outlives its daemon, so a daemon that is away
+    /// is waited for, with a word about it, before it counts as a failure.
+    pub(crate) async fn patient_status(&self, id: &str) -> Result<cri::ContainerStatus> {
+        let begun = Instant::now();
+        let mut told = false;
+        loop {
+            match self.container_status(id, false).await {
+                Ok(answer) => return Ok(answer.status.unwrap_or_default()),
+                Err(fault) if fault.class() != Kind::Unavailable || begun.elapsed() > PATIENCE => return Err(fault),
+                Err(_) if !told => {
+                    told = true;
+                    eprintln!("plim: no runtime answers on {}: waiting for it", self.socket.display());
+                }
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        }
     }
 
     pub(crate) async fn pod_status(&self, id: &str, verbose: bool) -> Result<cri::PodSandboxStatusResponse> {

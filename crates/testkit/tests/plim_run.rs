@@ -139,6 +139,30 @@ fn a_signal_stops_the_container_and_a_second_one_kills_it() {
 }
 
 #[test]
+fn in_front_it_outlives_a_killed_daemon() {
+    let mut node = Node::start();
+    let image = node.busybox.reference.clone();
+    let script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; usleep 10000; done; exit 9";
+    let mut command = node.daemon.plim(&["run", "--rm", &image, "sh", "-c", script]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("plim run");
+    let until = Instant::now() + Duration::from_secs(20);
+    while ok(&node, &["ps", "-q"]).is_empty() {
+        assert!(Instant::now() < until, "it does not start\n{}", node.daemon.log_tail());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    node.daemon.kill_9();
+    std::thread::sleep(Duration::from_millis(700));
+    node.daemon.start_again();
+    let output = child.wait_with_output().expect("ends");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(9), "{stderr}\n{}", node.daemon.log_tail());
+    let numbers: Vec<u32> = stdout.lines().map(|line| line.parse().expect("a number")).collect();
+    assert!(numbers.iter().copied().eq(1..=300), "a line is missing: {numbers:?}");
+    assert!(stderr.contains("waiting for it"), "{stderr}");
+    nothing_left(&node);
+}
+
+#[test]
 fn what_cannot_start_is_told_and_taken_back() {
     let node = Node::start();
     let image = &node.busybox.reference;

@@ -108,11 +108,8 @@ fn ended_early(outcome: Result<io::Result<()>>) -> Result<bool> {
 }
 
 async fn has_ended(client: &Client, id: &str) -> Result<bool> {
-    match client.container_status(id, false).await {
-        Ok(answer) => {
-            let state = answer.status.unwrap_or_default().state();
-            Ok(matches!(state, ContainerState::ContainerExited | ContainerState::ContainerUnknown))
-        }
+    match client.patient_status(id).await {
+        Ok(status) => Ok(matches!(status.state(), ContainerState::ContainerExited | ContainerState::ContainerUnknown)),
         Err(fault) if fault.class() == Kind::NotFound => Ok(true),
         Err(fault) => Err(fault),
     }

@@ -2,8 +2,8 @@
 
 use crate::client::Client;
 use crate::crilog::{Printer, Reader};
-use plimsoll_fault::{Fault, Kind, Layer, Result};
-use plimsoll_proto::cri::{ContainerState, ContainerStatus};
+use plimsoll_fault::{Fault, Layer, Result};
+use plimsoll_proto::cri::ContainerState;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) async fn follow(client: &Client, id: &str, log: &Path) -> Result<i32>
     let mut asked = 0;
     loop {
         // State first, then the log: what was written before the end is in the file by then.
-        let status = status(client, id).await?;
+        let status = client.patient_status(id).await?;
         sink.copy(&mut reader)?;
         if status.state() != ContainerState::ContainerRunning {
             return Ok(status.exit_code);
@@ -45,14 +45,6 @@ pub(super) async fn follow(client: &Client, id: &str, log: &Path) -> Result<i32>
 
 fn stopped(outcome: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
     outcome.map_err(|error| Fault::new(Layer::Caller, "stop", "the stop did not finish").because(&error))?
-}
-
-async fn status(client: &Client, id: &str) -> Result<ContainerStatus> {
-    client
-        .container_status(id, false)
-        .await?
-        .status
-        .ok_or_else(|| Fault::new(Layer::Daemon, "wait", "the runtime answered without a status").kind(Kind::Internal))
 }
 
 /// SIGINT and SIGTERM.
