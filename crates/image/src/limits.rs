@@ -46,3 +46,5 @@ pub(crate) const DOWNLOADS: usize = 4;
 pub(crate) const INDEX_DEPTH: usize = 3;
 /// Pieces of a body between the network and the disk.
 pub(crate) const BODY_PIECES: usize = 32;
+/// How long what a killed download left waits to be gone on with.
+pub(crate) const INGEST_LIFE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);

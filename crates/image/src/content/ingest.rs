@@ -1,7 +1,6 @@
 //! A blob in the making: named by its caller, resumable, committed in the order file, folder, database.
 
 use super::{Content, Growing, sync_folder};
-use crate::db::Record;
 use crate::fault::{io_fault, make_folder};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_spec::digest::{Algorithm, Digest, Hasher};
@@ -74,8 +73,7 @@ impl Ingest {
         self.file.sync_data().map_err(|error| self.fault("sync", &error))?;
         fs::rename(self.folder.join("data"), &blob).map_err(|error| self.fault("rename", &error))?;
         sync_folder(&self.content.blob_folder(digest))?;
-        let record = Record::new(super::BlobRecord { size });
-        self.content.table().put(namespace, &digest.to_string(), &record)?;
+        self.content.record(namespace, digest, size)?;
         fs::remove_dir_all(&self.folder).map_err(|error| self.fault("remove", &error))
     }
 

@@ -9,6 +9,7 @@ pub use ingest::Ingest;
 
 use crate::db::{Db, Entry, Record, Table};
 use crate::fault::{io_fault, lost};
+use crate::limits::INGEST_LIFE;
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_spec::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -28,21 +29,22 @@ pub struct BlobRecord {
 #[derive(Clone)]
 pub struct Content {
     folder: Arc<PathBuf>,
+    db: Db,
     records: Table<BlobRecord>,
     /// Ingests that have a writer.
     busy: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Content {
-    /// Makes the folders and removes blob files that no record names: a crash came between file and record.
+    /// Makes the folders. Blob files that no record names are whole all the same (a crash came between file and record):
+    /// the next pull adopts them, the collector removes them.
     pub fn open(db: &Db) -> Result<Self> {
         let folder = db.root().join("content");
         for name in ["blobs/sha256", "blobs/sha512", "ingest"] {
             crate::fault::make_folder(&folder.join(name))?;
         }
-        let content = Self { folder: Arc::new(folder), records: db.table("content"), busy: Arc::default() };
-        content.sweep()?;
-        Ok(content)
+        remove_stale(&folder.join("ingest"))?;
+        Ok(Self { folder: Arc::new(folder), db: db.clone(), records: db.table("content"), busy: Arc::default() })
     }
 
     /// Where the blob is or would be. Digests are safe as file names.
@@ -115,14 +117,17 @@ impl Content {
             return Ok(());
         }
         let size = self.size(digest)?.ok_or_else(|| lost("adopt", &format!("blob {digest} is not there")))?;
-        let known = self.records.update(namespace, &id, |record| {
-            record.labels.extend(labels.clone());
-            Ok(())
-        })?;
-        match known {
-            Some(()) => Ok(()),
-            None => self.records.put(namespace, &id, &Record::new(BlobRecord { size }).with_labels(labels)),
-        }
+        self.db.write_soon(|txn| {
+            let mut record = txn.read(&self.records, namespace, &id)?.unwrap_or_else(|| Record::new(BlobRecord { size }));
+            record.labels.extend(labels);
+            txn.put(&self.records, namespace, &id, &record)
+        })
+    }
+
+    /// Records a blob that was just made durable. The record itself becomes durable with what is built on it.
+    fn record(&self, namespace: &str, digest: &Digest, size: u64) -> Result<()> {
+        let record = Record::new(BlobRecord { size });
+        self.db.write_soon(|txn| txn.put(&self.records, namespace, &digest.to_string(), &record))
     }
 
     /// What namespaces record, all of them.
@@ -155,18 +160,8 @@ impl Content {
         Ok(total)
     }
 
-    fn sweep(&self) -> Result<()> {
-        let known: HashSet<String> = self.records()?.into_iter().map(|entry| entry.id).collect();
-        for (digest, path) in self.files()? {
-            if !known.contains(&digest) {
-                fs::remove_file(&path)
-                    .map_err(|e| io_fault("sweep", &format!("cannot remove {}", path.display()), &e))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+    /// Every blob file: its digest as text, and its path.
+    pub(crate) fn files(&self) -> Result<Vec<(String, PathBuf)>> {
         let mut files = Vec::new();
         for algorithm in ["sha256", "sha512"] {
             let folder = self.folder.join("blobs").join(algorithm);
@@ -195,6 +190,19 @@ impl Content {
     fn release(&self, reference: &str) {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(reference);
     }
+}
+
+/// Downloads that nobody went on with for long are given up.
+fn remove_stale(ingests: &Path) -> Result<()> {
+    let fault = |error: &std::io::Error| io_fault("open", &format!("cannot clean {}", ingests.display()), error);
+    for entry in fs::read_dir(ingests).map_err(|e| fault(&e))? {
+        let entry = entry.map_err(|e| fault(&e))?;
+        let changed = entry.metadata().and_then(|meta| meta.modified()).map_err(|e| fault(&e))?;
+        if changed.elapsed().is_ok_and(|age| age > INGEST_LIFE) {
+            fs::remove_dir_all(entry.path()).map_err(|e| fault(&e))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {

@@ -71,10 +71,11 @@ fn a_reader_follows_the_writer_to_its_end_or_failure() {
 }
 
 #[test]
-fn blobs_without_a_record_are_swept_at_open() {
+fn a_whole_blob_without_a_record_is_adopted() {
     let (_dir, db, content) = store();
     let digest = Digest::sha256(b"hello");
     fs::write(content.path(&digest), b"hello").unwrap();
     let content = Content::open(&db).unwrap();
-    assert_eq!(content.size(&digest).unwrap(), None);
+    content.put("a", &digest, b"hello").unwrap();
+    assert_eq!(content.records().unwrap().len(), 1);
 }

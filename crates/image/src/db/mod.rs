@@ -60,8 +60,18 @@ impl Db {
 
     /// One durable transaction over any tables. If `act` fails, nothing is written.
     pub fn write<R>(&self, act: impl FnOnce(&Txn) -> Result<R>) -> Result<R> {
+        self.transact(Durability::Immediate, act)
+    }
+
+    /// The same, but durable only with the next [`Db::write`]: for what a crash may take back, because it is found or made
+    /// again. Seen by all readers at once.
+    pub fn write_soon<R>(&self, act: impl FnOnce(&Txn) -> Result<R>) -> Result<R> {
+        self.transact(Durability::None, act)
+    }
+
+    fn transact<R>(&self, durability: Durability, act: impl FnOnce(&Txn) -> Result<R>) -> Result<R> {
         let mut inner = self.0.database.begin_write().map_err(|e| store_fault("write", "cannot begin a write", &e))?;
-        inner.set_durability(Durability::Immediate).map_err(|e| store_fault("write", "cannot set durability", &e))?;
+        inner.set_durability(durability).map_err(|e| store_fault("write", "cannot set durability", &e))?;
         // Without it, opening after a kill walks the whole file.
         inner.set_quick_repair(true);
         let txn = Txn::new(inner);

@@ -6,9 +6,13 @@ use plimsoll_spec::digest::Digest;
 use plimsoll_spec::mount::MountDescription;
 use std::collections::BTreeMap;
 
+type Freed = Box<dyn Fn(&str) -> Result<()> + Send + Sync>;
+
 pub(crate) struct Namespaced<S> {
     pub(crate) inner: S,
     pub(crate) namespace: String,
+    /// Told the parent of each snapshot that was removed: nothing may stand on it any more.
+    pub(crate) freed: Freed,
 }
 
 impl<S> Namespaced<S> {
@@ -63,7 +67,10 @@ impl<S: Snapshotter> Snapshotter for Namespaced<S> {
     }
 
     fn remove(&self, key: &str) -> Result<()> {
-        self.inner.remove(&self.key(key))
+        let key = self.key(key);
+        let parent = self.inner.stat(&key)?.parent;
+        self.inner.remove(&key)?;
+        parent.map_or(Ok(()), |parent| (self.freed)(&parent))
     }
 
     fn walk(&self) -> Result<Vec<SnapshotInfo>> {

@@ -57,10 +57,17 @@ impl Drop for Held {
 }
 
 impl Inner {
+    /// A snapshot on `parent` went: if no image leads to it, its layers may be nobody's now.
+    pub(crate) fn collect_freed(&self, parent: &str) -> Result<()> {
+        let images = self.images.list_all()?;
+        let used = images.iter().flat_map(|image| &image.record.value.chain).any(|chain| chain.to_string() == parent);
+        if used { Ok(()) } else { self.collect() }
+    }
+
     /// Marks and sweeps. Blob files go at once, folders of snapshots in the background.
     pub(crate) fn collect(&self) -> Result<()> {
         let holds = self.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (blobs, numbers) = self.db.write(|txn| {
+        let (recorded, numbers) = self.db.write(|txn| {
             let now = crate::db::now();
             let leases = txn.list(&self.leases, None)?;
             let live = |entry: &Entry<LeaseRecord>| entry.record.value.expires_at.is_none_or(|at| at > now);
@@ -76,13 +83,11 @@ impl Inner {
                 own.extend(image.record.value.blobs.iter().map(|blob| blob.digest.to_string()));
                 chains.extend(image.record.value.chain.iter().map(Digest::to_string));
             }
-            let mut gone = Vec::new();
             for entry in txn.list(self.content.table(), None)? {
                 let held = entry.id.parse::<Digest>().is_ok_and(|digest| holds.contains_key(&digest));
                 let used = blobs.get(&entry.namespace).is_some_and(|own| own.contains(&entry.id));
                 if !held && !used && !leased(&entry.namespace, &entry.record.lease) {
                     txn.remove(self.content.table(), &entry.namespace, &entry.id)?;
-                    gone.push(entry.id);
                 }
             }
             let mut numbers = Vec::new();
@@ -92,16 +97,15 @@ impl Inner {
                 txn.remove(self.overlay.table(), &entry.namespace, &entry.id)?;
                 numbers.push(entry.record.value.number);
             }
-            let left: HashSet<String> =
-                txn.list(self.content.table(), None)?.into_iter().map(|entry| entry.id).collect();
-            gone.retain(|id| !left.contains(id));
-            Ok((gone, numbers))
+            let left = txn.list(self.content.table(), None)?.into_iter().map(|entry| entry.id);
+            Ok((left.collect::<HashSet<String>>(), numbers))
         })?;
         for number in numbers {
             self.overlay.discard(number);
         }
-        for blob in blobs {
-            if let Ok(digest) = blob.parse() {
+        for (name, _) in self.content.files()? {
+            let digest = name.parse::<Digest>().ok().filter(|digest| !recorded.contains(&name) && !holds.contains_key(digest));
+            if let Some(digest) = digest {
                 self.content.unlink(&digest)?;
             }
         }

@@ -228,7 +228,9 @@ impl Store {
 
     /// The default snapshotter for keys of `namespace`; chain IDs are shared between namespaces.
     pub fn snapshotter(&self, namespace: &str) -> Result<Arc<dyn Snapshotter>> {
-        Ok(Arc::new(Namespaced { inner: self.0.overlay.clone(), namespace: namespace.to_owned() }))
+        let store = Arc::clone(&self.0);
+        let freed = Box::new(move |parent: &str| store.collect_freed(parent));
+        Ok(Arc::new(Namespaced { inner: self.0.overlay.clone(), namespace: namespace.to_owned(), freed }))
     }
 
     pub fn content(&self) -> &Content {

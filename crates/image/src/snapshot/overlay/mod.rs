@@ -111,7 +111,7 @@ impl Overlay {
         })?;
         let record = self.record(staged.number, SnapshotKind::Committed, parent, Some(applied.usage));
         let (namespace, id) = split(name);
-        let inserted = self.db.write(|txn| {
+        let inserted = self.db.write_soon(|txn| {
             self.check_parent(txn, parent)?;
             txn.insert(&self.records, namespace, id, &record)
         });

@@ -13,7 +13,7 @@ fn overlay() -> (tempfile::TempDir, Db, Overlay) {
 fn meets_the_contract() {
     let (_dir, _db, overlay) = overlay();
     testsuite::run(&overlay);
-    testsuite::run(&Namespaced { inner: overlay.clone(), namespace: "k8s.io".into() });
+    testsuite::run(&Namespaced { inner: overlay.clone(), namespace: "k8s.io".into(), freed: Box::new(|_| Ok(())) });
     overlay.settle();
     assert_eq!(fs::read_dir(&*overlay.folder).unwrap().count(), 0, "no folder is left");
 }
