@@ -118,7 +118,8 @@ impl Content {
         }
         let size = self.size(digest)?.ok_or_else(|| lost("adopt", &format!("blob {digest} is not there")))?;
         self.db.write_soon(|txn| {
-            let mut record = txn.read(&self.records, namespace, &id)?.unwrap_or_else(|| Record::new(BlobRecord { size }));
+            let mut record =
+                txn.read(&self.records, namespace, &id)?.unwrap_or_else(|| Record::new(BlobRecord { size }));
             record.labels.extend(labels);
             txn.put(&self.records, namespace, &id, &record)
         })

@@ -104,7 +104,8 @@ impl Inner {
             self.overlay.discard(number);
         }
         for (name, _) in self.content.files()? {
-            let digest = name.parse::<Digest>().ok().filter(|digest| !recorded.contains(&name) && !holds.contains_key(digest));
+            let digest =
+                name.parse::<Digest>().ok().filter(|digest| !recorded.contains(&name) && !holds.contains_key(digest));
             if let Some(digest) = digest {
                 self.content.unlink(&digest)?;
             }
