@@ -1,6 +1,6 @@
 //! Faults at this edge: from a gRPC status to a `Fault`, and from a `Fault` to the terminal and the exit code.
 
-use crate::output::{Format, short_id};
+use crate::output::{Format, plain, short_id};
 use plimsoll_fault::{Fault, Kind, Layer};
 use prost::Message;
 use std::process::ExitCode;
@@ -79,9 +79,9 @@ fn subject(fault: &Fault) -> Option<String> {
 pub(crate) fn report(fault: &Fault, format: Format, failed: u8) -> ExitCode {
     match format {
         Format::Table => {
-            eprintln!("plim: {fault}");
+            eprintln!("plim: {}", plain(&fault.to_string()));
             if let Some(subject) = subject(fault) {
-                eprintln!("plim: the layers: plim explain {subject}");
+                eprintln!("plim: the layers: plim explain {}", plain(&subject));
             }
         }
         Format::Json => eprintln!("{}", fault.to_json()),

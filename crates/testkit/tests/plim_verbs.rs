@@ -88,6 +88,39 @@ fn explain_marks_the_layer() {
 }
 
 #[test]
+fn a_registry_that_wants_credentials_is_told_from_all_other_failures() {
+    let node = Node::start();
+    let image = node.busybox.reference.as_str();
+    node.registry.demand_basic("dTpw");
+    let refused = plim(&node, &["pull", image]);
+    assert!(refused.code == 1 && refused.stderr.starts_with("plim: registry: 401"), "{refused:?}");
+    assert!(ok(&node, &["explain", image]).contains("> registry"));
+    assert_eq!(plim(&node, &["pull", "--creds", "u:wrong", image]).code, 1);
+    let folder = node.scratch.dir("docker");
+    let host = node.registry.address();
+    std::fs::write(folder.join("config.json"), format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#)).expect("written");
+    let stored = run(node.daemon.plim(&["pull", image]).env("DOCKER_CONFIG", &folder));
+    assert_eq!(stored.code, 0, "{stored:?}");
+    ok(&node, &["rmi", image]);
+    ok(&node, &["pull", "--creds", "u:p", image]);
+}
+
+#[test]
+fn a_failed_run_can_be_explained_after_its_pod_is_gone() {
+    let node = Node::start();
+    let image = node.busybox.reference.as_str();
+    for (args, layer) in
+        [(&["-u", "nosuch", image, "true"][..], "spec"), (&[image, "/no/such/program"][..], "oci-runtime")]
+    {
+        let failed = plim(&node, &[&["run"], args].concat());
+        let id = failed.stderr.lines().last().and_then(|line| line.rsplit(' ').next()).expect("a hint").to_owned();
+        let text = ok(&node, &["explain", &id]);
+        assert!(text.contains(&format!("> {layer}")), "{text}\n{failed:?}");
+    }
+    assert_eq!(ok(&node, &["pods", "-q"]), "");
+}
+
+#[test]
 fn a_private_daemon_is_started_and_told_of() {
     let scratch = Scratch::new();
     let folder = scratch.dir("private");

@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::client::Client;
 use crate::failure::from_status;
-use crate::output::{Format, exact_time, line, short_id};
+use crate::output::{Format, exact_time, line, plain, short_id};
 use plimsoll_proto::admin;
 use std::process::ExitCode;
 
@@ -35,7 +35,7 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
 fn for_people(event: &admin::Event) -> String {
     let fault = serde_json::from_str::<serde_json::Value>(&event.payload).ok();
     let fault = fault.and_then(|value| plimsoll_fault::Fault::from_json(&value.get("fault")?.to_string()));
-    let tail = fault.map(|fault| format!("  {fault}")).unwrap_or_default();
+    let tail = fault.map(|fault| format!("  {}", plain(&fault.to_string()))).unwrap_or_default();
     format!("{}  {}  {}{tail}", exact_time(event.at), event.topic, short_id(&event.subject))
 }
 

@@ -4,7 +4,7 @@ use super::inspect::document;
 use crate::Outcome;
 use crate::client::Client;
 use crate::failure::from_status;
-use crate::output::{Format, line, print_json, short_id, stack};
+use crate::output::{Format, line, plain, print_json, short_id, stack};
 use crate::subject::{Subject, find};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_proto::{admin, cri};
@@ -35,13 +35,13 @@ pub(crate) async fn run(client: &Client, args: Args, format: Format) -> Outcome 
     let case = case(client, &args.subject).await?;
     match format {
         Format::Table => {
-            line(&format!("{}\n", case.title))?;
+            line(&format!("{}\n", plain(&case.title)))?;
             line(&stack::draw(case.faults.first()))?;
             if let Some(note) = case.note.filter(|_| case.faults.is_empty()) {
                 line(&format!("\n{note}"))?;
             }
             for older in case.faults.iter().skip(1) {
-                line(&format!("earlier: {older}"))?;
+                line(&format!("earlier: {}", plain(&older.to_string())))?;
             }
         }
         Format::Json => {

@@ -1,6 +1,16 @@
 //! Numbers and times for people.
 
 use jiff::Timestamp;
+use std::borrow::Cow;
+
+/// Text of others (names, registries' answers) for a terminal: a control character could make it show what is not so.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
 
 /// The first 12 hex digits, without the algorithm.
 pub(crate) fn short_id(id: &str) -> String {
@@ -63,6 +73,12 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text, "{bytes}");
         }
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\n\u{9b}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+        assert!(matches!(plain("größe"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(crate) mod stack;
 mod table;
 
 pub(crate) use canonical::json;
-pub(crate) use human::{ago, exact_time, short_id, size};
+pub(crate) use human::{ago, exact_time, plain, short_id, size};
 pub(crate) use table::table;
 
 use std::io::{self, Write};

@@ -1,5 +1,6 @@
 //! The stack as a drawing: a row a layer, with a mark on the one that owns a failure.
 
+use super::plain;
 use plimsoll_fault::{Fault, Layer};
 
 /// The way from an image's name to a running process.
@@ -57,7 +58,7 @@ fn row(mark: &str, layer: &Layer, text: &str) -> String {
 
 fn marked(fault: &Fault) -> Vec<String> {
     let mut lines = vec![row(">", fault.layer(), &format!("FAILED while: {}", fault.phase()))];
-    let mut more = |name: &str, text: &str| lines.push(format!("               {name:<8} {text}"));
+    let mut more = |name: &str, text: &str| lines.push(format!("               {name:<8} {}", plain(text)));
     more("what", fault.what());
     for cause in fault.causes() {
         more("because", cause);

@@ -1,5 +1,6 @@
 //! Tables without lines: a heading row, columns two blanks apart, as wide as what is in them.
 
+use super::plain;
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// The rows under the headings. Never wrapped: programs that cut columns should use JSON, people have wide terminals.
@@ -8,7 +9,7 @@ pub(crate) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().copied());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain(cell).into_owned()));
     }
     let columns = table.column_count();
     for (index, column) in table.column_iter_mut().enumerate() {
