@@ -98,7 +98,8 @@ fn a_registry_that_wants_credentials_is_told_from_all_other_failures() {
     assert_eq!(plim(&node, &["pull", "--creds", "u:wrong", image]).code, 1);
     let folder = node.scratch.dir("docker");
     let host = node.registry.address();
-    std::fs::write(folder.join("config.json"), format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#)).expect("written");
+    std::fs::write(folder.join("config.json"), format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#))
+        .expect("written");
     let stored = run(node.daemon.plim(&["pull", image]).env("DOCKER_CONFIG", &folder));
     assert_eq!(stored.code, 0, "{stored:?}");
     ok(&node, &["rmi", image]);
