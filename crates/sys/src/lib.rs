@@ -26,5 +26,6 @@ pub mod seccomp;
 pub mod signalfd;
 pub mod signals;
 mod thread;
+pub mod usage;
 
 pub use thread::SingleThread;

@@ -3,6 +3,7 @@
 use super::gate::Gate;
 use crate::runtimes::Runtime;
 use crate::{Bundle, Scratch, bundle};
+use plimsoll_sys::usage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub struct Series {
     pub runtime: String,
     pub case: String,
     pub millis: Vec<f64>,
+    /// Processor time of the runtime and its container, in milliseconds.
+    pub cpu: Vec<f64>,
 }
 
 /// The cgroup layout that the runtimes see.
@@ -79,8 +82,10 @@ pub fn measure(layout: &str, rounds: u32) -> (Vec<Series>, Gate) {
     for _ in 0..rounds {
         for line in &mut lines {
             gate.wait();
+            let before = usage::children();
             let took = line.once().unwrap_or_else(|why| panic!("{}: {why}", line.series.runtime));
             line.series.millis.push(took.as_secs_f64() * 1000.0);
+            line.series.cpu.push((usage::children() - before).as_secs_f64() * 1000.0);
         }
     }
     (lines.into_iter().map(|line| line.series).collect(), gate)
@@ -103,7 +108,7 @@ impl Line {
         command.arg("--root").arg(scratch.dir(&format!("root-{name}")));
         command.args(["run", "--bundle"]).arg(&made.path).arg(format!("{}-{case}", scratch.id(name)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        let series = Series { runtime: name.to_owned(), case: case.to_owned(), millis: Vec::new() };
+        let series = Series { runtime: name.to_owned(), case: case.to_owned(), millis: Vec::new(), cpu: Vec::new() };
         let mut line = Line { series, command };
         line.once().map_err(|why| complain(name, &why)).ok()?;
         Some(line)

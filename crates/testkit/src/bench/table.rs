@@ -17,9 +17,11 @@ fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// A table of one layout. The ratio is the peer's median to plimrun's in the same case.
+/// A table of one layout. The ratios are the peer's median to plimrun's in the same case, of the time from start to end and of the processor time.
 pub fn starts(layout: Layout, series: &[Series], gate: Gate) -> String {
-    let ours = |case: &str| series.iter().find(|s| s.runtime == "plimrun" && s.case == case).map(|s| median(&s.millis));
+    let ours = |case: &str| series.iter().find(|s| s.runtime == "plimrun" && s.case == case);
+    let ratio =
+        |ours: Option<f64>, peer: f64| ours.map_or_else(|| "–".to_owned(), |ours| format!("{:.2}", peer / ours));
     let rounds = series.first().map_or(0, |s| s.millis.len());
     let mut out = format!(
         "### `run` of /bin/true, cgroup {} layout\n\n{rounds} rounds in turn, each run after 60 ms of quiet ({} checks, {} waited, {} still noisy).\n\n",
@@ -28,12 +30,18 @@ pub fn starts(layout: Layout, series: &[Series], gate: Gate) -> String {
         gate.waited,
         gate.noisy
     );
-    out.push_str("| runtime | bundle | median ms | p10 | p90 | × plimrun |\n|---|---|---|---|---|---|\n");
+    out.push_str(
+        "| runtime | bundle | median ms | p10 | p90 | × plimrun | CPU ms | × |\n|---|---|---|---|---|---|---|---|\n",
+    );
     for one in series {
         let (name, case, middle) = (&one.runtime, &one.case, median(&one.millis));
         let (low, high) = (quantile(&one.millis, 0.1), quantile(&one.millis, 0.9));
-        let ratio = ours(case).map_or_else(|| "–".to_owned(), |ours| format!("{:.2}", middle / ours));
-        line(&mut out, format_args!("| {name} | {case} | {middle:.2} | {low:.2} | {high:.2} | {ratio} |"));
+        let wall = ratio(ours(case).map(|s| median(&s.millis)), middle);
+        let (cpu, work) = (median(&one.cpu), ratio(ours(case).map(|s| median(&s.cpu)), median(&one.cpu)));
+        line(
+            &mut out,
+            format_args!("| {name} | {case} | {middle:.2} | {low:.2} | {high:.2} | {wall} | {cpu:.2} | {work} |"),
+        );
     }
     out
 }
