@@ -19,15 +19,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let listener = listener.map_err(|e| fault("cannot take the listening socket").because(&e))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     null.and_then(|null| rustix::stdio::dup2_stdin(&null)).map_err(|e| fault("cannot open /dev/null").because(&e))?;
-    if let Err(errno) = rustix::process::setsid()
-        && errno != rustix::io::Errno::PERM
-    {
-        return Err(fault("cannot leave the session").because(&errno));
-    }
+    // Whoever ends the daemon's session or process group spares the pod.
+    rustix::process::setsid().map_err(|e| fault("cannot leave the session").because(&e))?;
     // A pid here means "set": every orphan of the pod becomes a child of the shim.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|e| fault("cannot become the subreaper").because(&e))?;
     let log = Log::open();
+    // The bundle of the first container may go while others run.
+    rustix::process::chdir("/").map_err(|e| fault("cannot leave the bundle's folder").because(&e))?;
     let events = std::env::var_os(EVENTS_ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from);
     let settings = Settings { namespace: args.namespace.clone(), events };
     let mut server =

@@ -72,8 +72,6 @@ fn launch(args: &Args, socket: &Path) -> Result<(), Fault> {
     command.arg("-namespace").arg(&args.namespace).arg("-id").arg(&args.id).arg("-address").arg(&args.address);
     command.arg("-socket").arg(socket).arg("serve");
     command.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null());
-    // A group of its own at once, so that whoever kills the group of `start` spares the server.
-    command.process_group(0);
     match command.spawn() {
         Ok(_) => Ok(()),
         Err(error) => {

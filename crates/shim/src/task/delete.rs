@@ -1,9 +1,9 @@
 //! Delete: forgets a process that has ended; with the init, the container and all it left on the host.
 
-use super::{Key, Phase, Task, rootfs, timestamp, wrong_phase};
+use super::{Key, Phase, Process, Task, rootfs, timestamp, wrong_phase};
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, Reporter, limits};
-use plimsoll_fault::Fault;
+use plimsoll_fault::{Fault, Kind};
 use plimsoll_proto::shim::task as wire;
 use plimsoll_runtime::{Root, Stdio};
 use prost::Message;
@@ -96,13 +96,21 @@ pub(crate) fn complete(server: &mut Server, key: &Key) {
         server.stop_memory_watch(&key.id);
         if let Some(task) = server.tasks.remove(&key.id) {
             drop_streams(server, &task);
+            task.processes().for_each(|process| refuse_waiters(server, key, process));
         }
         server.events.deleted(&key.id, &answer);
-    } else if let Ok(task) = server.task(&key.id) {
-        task.execs.remove(&key.exec_id);
+    } else if let Some(process) = server.task(&key.id).ok().and_then(|task| task.execs.remove(&key.exec_id)) {
+        refuse_waiters(server, key, &process);
     }
     if let Some(reply) = reply {
         server.answer(reply, Ok(answer.encode_to_vec()));
+    }
+}
+
+/// Who still waits for a process that is forgotten is told so, not left waiting.
+fn refuse_waiters(server: &mut Server, key: &Key, process: &Process) {
+    for &reply in &process.waiters {
+        server.answer(reply, Err(wrong_phase(key, "the process was deleted before it ended").kind(Kind::NotFound)));
     }
 }
 
