@@ -4,12 +4,14 @@ use crate::shim::{ExecTask, Shim, Stdio};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-/// Output kept of each stream (CVE-2022-23471 and its kin are unbounded ones). What is past it is read and dropped.
-const OUTPUT: usize = 16 << 20;
+/// Output kept of both streams together (CVE-2022-23471 and its kin are unbounded ones): what fits into one CRI message of
+/// 16 MiB. What is past it is read and dropped.
+const OUTPUT: usize = (16 << 20) - (64 << 10);
 /// How long output may come after the process has ended: children may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -54,8 +56,9 @@ async fn run(
     shim.start(id, exec_id).await?;
     let limit = timeout.unwrap_or(Duration::from_secs(365 * 24 * 3600));
     let (mut out, mut err) = (Vec::new(), Vec::new());
+    let room = AtomicUsize::new(OUTPUT);
     let exit = {
-        let streams = async { tokio::join!(read(&mut stdout, &mut out), read(&mut stderr, &mut err)) };
+        let streams = async { tokio::join!(read(&mut stdout, &mut out, &room), read(&mut stderr, &mut err, &room)) };
         tokio::pin!(streams);
         let waited = tokio::time::timeout(limit, async {
             tokio::select! {
@@ -76,11 +79,13 @@ async fn run(
     Ok(Captured { stdout: out, stderr: err, exit_code: exit.code })
 }
 
-async fn read(pipe: &mut pipe::Receiver, kept: &mut Vec<u8>) {
+async fn read(pipe: &mut pipe::Receiver, kept: &mut Vec<u8>, room: &AtomicUsize) {
     let mut chunk = vec![0; 65536];
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-        let room = OUTPUT.saturating_sub(kept.len()).min(count);
-        kept.extend_from_slice(&chunk[..room]);
+        // Both readers run in one task: nobody else changes it between the two lines.
+        let take = count.min(room.load(Ordering::Relaxed));
+        room.fetch_sub(take, Ordering::Relaxed);
+        kept.extend_from_slice(&chunk[..take]);
     }
 }
 

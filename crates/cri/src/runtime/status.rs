@@ -6,6 +6,7 @@ use plimsoll_proto::cri::{
     RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusRequest,
     StatusResponse,
 };
+use serde_json::json;
 use std::collections::HashMap;
 
 pub(crate) async fn status(cri: Cri, request: StatusRequest) -> Result<StatusResponse, Fault> {
@@ -47,5 +48,10 @@ fn handlers(cri: &Cri) -> Vec<RuntimeHandler> {
 }
 
 fn info(cri: &Cri) -> HashMap<String, String> {
-    HashMap::from([("config".to_owned(), cri.config().to_string())])
+    let operation = |op: plimsoll_core::Operation| json!({"key": op.key, "stage": op.stage, "seconds": op.seconds});
+    let operations: Vec<_> = cri.core().operations().into_iter().map(operation).collect();
+    HashMap::from([
+        ("config".to_owned(), cri.config().to_string()),
+        ("operations".to_owned(), json!(operations).to_string()),
+    ])
 }
