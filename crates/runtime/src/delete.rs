@@ -4,10 +4,10 @@ use crate::fault::At;
 use crate::parent::cgroup::locate;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
-use crate::{Root, hooks, kill};
+use crate::{Root, hooks, kill, pause};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
-use plimsoll_sys::cgroup::{Group, write_file};
+use plimsoll_sys::cgroup::Group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -86,7 +86,7 @@ fn end(record: &Record, status: Status) -> Result<(), Fault> {
     }
     // A frozen process dies only once it is thawed.
     if status == Status::Paused {
-        thaw(record)?;
+        pause::thaw(record)?;
     }
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     loop {
@@ -100,18 +100,6 @@ fn end(record: &Record, status: Status) -> Result<(), Fault> {
             Err(error) => return Err(error).at("delete", "poll", "", || "cannot wait for the init".into()),
         }
     }
-}
-
-fn thaw(record: &Record) -> Result<(), Fault> {
-    for (controllers, path) in &record.cgroups {
-        let done = match controllers.as_str() {
-            "freezer" => write_file(path, "freezer.state", "THAWED"),
-            "" => write_file(path, "cgroup.freeze", "0"),
-            _ => Ok(()),
-        };
-        done.at("delete", "write", path, || "cannot thaw the container".into())?;
-    }
-    Ok(())
 }
 
 /// Without a pid namespace of its own, a container's other processes outlive its init.

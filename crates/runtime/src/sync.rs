@@ -29,7 +29,7 @@ pub(crate) enum Message {
 pub(crate) struct Channel(OwnedFd);
 
 /// A fault is cut to this before it is sent: the packet must fit the socket's buffer.
-const LIMIT: usize = 32 * 1024;
+const LIMIT: usize = 8 * 1024;
 
 impl Channel {
     /// Both ends, close-on-exec.

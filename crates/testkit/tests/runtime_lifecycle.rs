@@ -329,6 +329,24 @@ fn list_shows_what_is_there() {
 }
 
 #[test]
+fn a_paused_container_stands_still_and_still_dies() {
+    let case = Case::new(&["sleep", "1000"]);
+    case.create().ok();
+    case.verb(&["start", &case.id]).ok();
+    let pids: Value = serde_json::from_str(&case.verb(&["ps", "--format", "json", &case.id]).ok()).expect("JSON");
+    assert_eq!(pids.as_array().map(Vec::len), Some(1));
+    case.verb(&["pause", &case.id]).ok();
+    assert_eq!(case.status(), "paused");
+    assert!(case.verb(&["exec", &case.id, "true"]).stderr.contains("paused"));
+    case.verb(&["resume", &case.id]).ok();
+    assert_eq!(case.status(), "running");
+    case.verb(&["exec", &case.id, "true"]).ok();
+    case.verb(&["pause", &case.id]).ok();
+    case.verb(&["delete", "--force", &case.id]).ok();
+    case.nothing_is_left();
+}
+
+#[test]
 fn spec_writes_a_config_that_runs() {
     let scratch = Scratch::new();
     let made = bundle(&scratch);

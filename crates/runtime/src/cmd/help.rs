@@ -17,6 +17,8 @@ commands:
   state     print the OCI state JSON
   list      list containers (--format table|json, --quiet)
   kill      send a signal (--all for every process of the container)
+  pause     stop every process; resume lets them go on
+  ps        print the processes (--format table|json)
   delete    remove a stopped container (--force: kill it first)
   spec      write a config.json to start from
   features  print what this runtime can do

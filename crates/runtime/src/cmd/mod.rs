@@ -8,6 +8,8 @@ mod foreground;
 mod help;
 mod kill;
 mod list;
+mod pause;
+mod ps;
 mod run;
 mod spec;
 mod start;
@@ -19,7 +21,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// runc's verbs that are known and not there.
-const LATER: [&str; 8] = ["checkpoint", "restore", "events", "pause", "resume", "ps", "update", "init"];
+const LATER: [&str; 5] = ["checkpoint", "restore", "events", "update", "init"];
 
 pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     match verb {
@@ -30,6 +32,9 @@ pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Res
         "help" => help::help(),
         "kill" => kill::run(global, words),
         "list" => list::run(global, words),
+        "pause" => pause::pause(global, words),
+        "ps" => ps::run(global, words),
+        "resume" => pause::resume(global, words),
         "run" => run::run(global, words),
         "spec" => spec::run(words),
         "start" => start::run(global, words),

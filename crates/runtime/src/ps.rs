@@ -1,0 +1,14 @@
+//! `ps`: the processes of a container.
+
+use crate::Root;
+use crate::fault::At;
+use crate::record::Record;
+use plimsoll_fault::Fault;
+use rustix::process::Pid;
+
+/// Every process of the container's cgroup, in the caller's pid namespace.
+pub fn processes(root: &Root, id: &str) -> Result<Vec<Pid>, Fault> {
+    let (record, _) = Record::load(root, id)?;
+    let Some(group) = record.groups().next() else { return Ok(Vec::new()) };
+    group.all_processes().at("ps", "read", &group.path, || format!("cannot read the processes of {id}"))
+}
