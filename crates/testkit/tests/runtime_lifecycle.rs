@@ -347,6 +347,25 @@ fn a_paused_container_stands_still_and_still_dies() {
 }
 
 #[test]
+fn tmpcopyup_begins_with_the_images_files() {
+    let mut case =
+        Case::new(&["sh", "-c", "cd /var/x; cat a/f; readlink l; stat -c '%a %u' a/f a; echo new > n && echo written"]);
+    let folder = case.made.path.join("rootfs/var/x");
+    std::fs::create_dir_all(folder.join("a")).expect("folders");
+    std::fs::write(folder.join("a/f"), "copied\n").expect("a file");
+    std::os::unix::fs::chown(folder.join("a/f"), Some(33), None).expect("chown");
+    std::os::unix::fs::symlink("a/f", folder.join("l")).expect("a link");
+    let mounts = case.made.config["mounts"].as_array_mut().expect("mounts");
+    mounts.push(
+        json!({ "destination": "/var/x", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "nosuid"] }),
+    );
+    case.made.write();
+    assert_eq!(case.run().ok(), "copied\na/f\n644 33\n755 0\nwritten\n");
+    assert!(!folder.join("n").exists());
+    case.nothing_is_left();
+}
+
+#[test]
 fn spec_writes_a_config_that_runs() {
     let scratch = Scratch::new();
     let made = bundle(&scratch);

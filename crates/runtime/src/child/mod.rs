@@ -2,6 +2,7 @@
 //! Everything it has to say goes over the channel.
 
 mod console;
+mod copy_up;
 mod devices;
 mod enter;
 mod hide;

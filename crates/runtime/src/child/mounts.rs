@@ -1,5 +1,6 @@
 //! Each mount of the plan, in order: made detached, given its attributes, attached to a descriptor inside the root.
 
+use super::copy_up::copy_up;
 use super::v1_mount;
 use crate::fault::{At, Os};
 use crate::plan::{MountKind, MountPlan, Plan};
@@ -31,7 +32,18 @@ fn one(root: &RootDir, prefix: &Path, plan: &MountPlan, bind: Option<(OwnedFd, b
             return Err(Fault::new(Layer::OciRuntime, "mount", "a bind mount lost its source"));
         }
     };
+    if plan.copy_up {
+        copy_up(&target, &made, &plan.target)?;
+    }
     mount::attach(&made, &target).at("mount", "move_mount", &plan.target, || describe(plan))?;
+    if plan.copy_up && plan.attributes.set & ATTR_RDONLY != 0 {
+        mount::set_attributes(&made, Attributes::set(ATTR_RDONLY), false).at(
+            "mount",
+            "mount_setattr",
+            &plan.target,
+            || describe(plan),
+        )?;
+    }
     set_tree(plan, &made)
 }
 
@@ -108,7 +120,7 @@ fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
 
 fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]) -> Result<OwnedFd, Fault> {
     let mut attributes = plan.attributes.set;
-    if deferred(plan) {
+    if deferred(plan) || plan.copy_up {
         attributes &= !ATTR_RDONLY;
     }
     mount::new(filesystem, source, data, attributes).map_err(|error| refused(plan, filesystem, &error))

@@ -19,6 +19,8 @@ pub(crate) struct MountPlan {
     pub attributes: Attributes,
     pub recursive: Attributes,
     pub propagation: Vec<(MountPropagationFlags, bool)>,
+    /// Begins with what the folder below it holds.
+    pub copy_up: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +76,8 @@ fn one(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan, Fault> {
     };
     over_proc(&target, &kind, &pointer)?;
     let (attributes, recursive, propagation) = (options.attributes, options.recursive, options.propagation);
-    Ok(MountPlan { index, target, kind, attributes, recursive, propagation })
+    let copy_up = options.tmpcopyup;
+    Ok(MountPlan { index, target, kind, attributes, recursive, propagation, copy_up })
 }
 
 fn supported(mount: &Mount, options: &Options, pointer: &str) -> Result<(), Fault> {
@@ -84,8 +87,8 @@ fn supported(mount: &Mount, options: &Options, pointer: &str) -> Result<(), Faul
     if options.remount {
         return Err(unimplemented(&format!("{pointer}/options"), "remount"));
     }
-    if options.tmpcopyup {
-        return Err(unimplemented(&format!("{pointer}/options"), "tmpcopyup"));
+    if options.tmpcopyup && mount.kind.as_deref() != Some("tmpfs") {
+        return Err(bad_config(&format!("{pointer}/options"), "tmpcopyup is for a tmpfs"));
     }
     Ok(())
 }
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_refused_by_name() {
-        let fault = one(mount("/x", "tmpfs", "tmpfs", &["tmpcopyup"])).expect_err("refused");
+        let fault = one(mount("/x", "tmpfs", "tmpfs", &["remount"])).expect_err("refused");
         assert_eq!(fault.class(), plimsoll_fault::Kind::Unimplemented);
         assert_eq!(fault.details().pointer.as_deref(), Some("/mounts/0/options"));
     }

@@ -107,7 +107,7 @@ pub(crate) fn names() -> Vec<String> {
     let plain =
         ATTRIBUTES.iter().map(|(name, ..)| *name).chain(DEFAULT_ATIME).chain(PROPAGATION.iter().map(|(n, _)| *n));
     let mut names: Vec<String> = plain.flat_map(|n| [n.to_owned(), format!("r{n}")]).collect();
-    names.extend(["bind", "rbind", "defaults"].map(str::to_owned));
+    names.extend(["bind", "rbind", "defaults", "tmpcopyup"].map(str::to_owned));
     names.sort();
     names
 }
