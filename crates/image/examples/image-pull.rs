@@ -53,6 +53,7 @@ async fn run(arguments: &[String]) -> Result<()> {
         }
         _ => return Err(usage()),
     }
+    store.close().await;
     Ok(())
 }
 

@@ -103,7 +103,7 @@ async fn a_store_opened_again_knows_its_images_and_fetches_nothing_twice() {
     let pushed = registry.image("app", "1", &layers(), json!({}));
     let store = open(dir.path()).await;
     let image = pull(&store, &pushed.reference, None).await.unwrap();
-    drop(store);
+    store.close().await;
     let store = open(dir.path()).await;
     assert_eq!(store.images(NAMESPACE).await.unwrap(), [image.clone()]);
     let before = registry.asked().len();

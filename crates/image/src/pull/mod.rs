@@ -63,7 +63,9 @@ async fn run(job: Arc<Job>) -> Result<Image> {
         if let Err(fault) = collected {
             tracing::warn!(%fault, "cannot clean up after a failed pull");
         }
+        return pulled;
     }
+    Inner::flush_later(store);
     pulled
 }
 

@@ -1,7 +1,7 @@
 //! The one garbage collector: what no image, snapshot, lease or pull under way needs is removed.
 
 use super::Inner;
-use crate::db::Entry;
+use crate::db::{Entry, Txn};
 use crate::snapshot::{SnapshotKind, SnapshotRecord};
 use plimsoll_fault::Result;
 use plimsoll_spec::digest::Digest;
@@ -67,33 +67,18 @@ impl Inner {
     /// Marks and sweeps. Blob files go at once, folders of snapshots in the background.
     pub(crate) fn collect(&self) -> Result<()> {
         let holds = self.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = |name: &str| name.parse::<Digest>().is_ok_and(|digest| holds.contains_key(&digest));
         let (recorded, numbers) = self.db.write(|txn| {
-            let now = crate::db::now();
-            let leases = txn.list(&self.leases, None)?;
-            let live = |entry: &Entry<LeaseRecord>| entry.record.value.expires_at.is_none_or(|at| at > now);
-            let leases: HashSet<(String, String)> =
-                leases.into_iter().filter(live).map(|lease| (lease.namespace, lease.id)).collect();
-            let leased = |namespace: &str, lease: &Option<String>| {
-                lease.as_ref().is_some_and(|lease| leases.contains(&(namespace.to_owned(), lease.clone())))
-            };
-            let mut blobs: HashMap<String, HashSet<String>> = HashMap::new();
-            let mut chains: HashSet<String> = holds.keys().map(Digest::to_string).collect();
-            for image in txn.list(&self.images, None)? {
-                let own = blobs.entry(image.namespace).or_default();
-                own.extend(image.record.value.blobs.iter().map(|blob| blob.digest.to_string()));
-                chains.extend(image.record.value.chain.iter().map(Digest::to_string));
-            }
+            let marks = self.mark(txn)?;
             for entry in txn.list(self.content.table(), None)? {
-                let held = entry.id.parse::<Digest>().is_ok_and(|digest| holds.contains_key(&digest));
-                let used = blobs.get(&entry.namespace).is_some_and(|own| own.contains(&entry.id));
-                if !held && !used && !leased(&entry.namespace, &entry.record.lease) {
+                let used = marks.blobs.get(&entry.namespace).is_some_and(|own| own.contains(&entry.id));
+                if !held(&entry.id) && !used && !marks.leased(&entry.namespace, &entry.record.lease) {
                     txn.remove(self.content.table(), &entry.namespace, &entry.id)?;
                 }
             }
             let mut numbers = Vec::new();
             let snapshots = txn.list(self.overlay.table(), None)?;
-            let unused = unused(&snapshots, chains, &|entry| leased(&entry.namespace, &entry.record.lease));
-            for entry in unused {
+            for entry in unused(&snapshots, &marks, holds.keys()) {
                 txn.remove(self.overlay.table(), &entry.namespace, &entry.id)?;
                 numbers.push(entry.record.value.number);
             }
@@ -104,29 +89,62 @@ impl Inner {
             self.overlay.discard(number);
         }
         for (name, _) in self.content.files()? {
-            let digest =
-                name.parse::<Digest>().ok().filter(|digest| !recorded.contains(&name) && !holds.contains_key(digest));
-            if let Some(digest) = digest {
+            if let Some(digest) = name.parse().ok().filter(|_| !recorded.contains(&name) && !held(&name)) {
                 self.content.unlink(&digest)?;
             }
         }
         drop(holds);
         Ok(())
     }
+
+    fn mark(&self, txn: &Txn) -> Result<Marks> {
+        let now = crate::db::now();
+        let mut marks = Marks::default();
+        for lease in txn.list(&self.leases, None)? {
+            if lease.record.value.expires_at.is_none_or(|at| at > now) {
+                marks.leases.insert((lease.namespace, lease.id));
+            }
+        }
+        for image in txn.list(&self.images, None)? {
+            let own = marks.blobs.entry(image.namespace).or_default();
+            own.extend(image.record.value.blobs.iter().map(|blob| blob.digest.to_string()));
+            marks.chains.extend(image.record.value.chain.iter().map(Digest::to_string));
+        }
+        Ok(marks)
+    }
+}
+
+/// What is needed by records alone.
+#[derive(Default)]
+struct Marks {
+    /// Digests by namespace.
+    blobs: HashMap<String, HashSet<String>>,
+    chains: HashSet<String>,
+    /// Live leases by namespace and id.
+    leases: HashSet<(String, String)>,
+}
+
+impl Marks {
+    fn leased(&self, namespace: &str, lease: &Option<String>) -> bool {
+        lease.as_ref().is_some_and(|lease| self.leases.contains(&(namespace.to_owned(), lease.clone())))
+    }
 }
 
 /// Committed snapshots that neither an image's chain nor, through parents, anything alive leads to.
-fn unused<'e>(
+fn unused<'e, 'h>(
     snapshots: &'e [Entry<SnapshotRecord>],
-    chains: HashSet<String>,
-    leased: &dyn Fn(&Entry<SnapshotRecord>) -> bool,
+    marks: &Marks,
+    held: impl Iterator<Item = &'h Digest>,
 ) -> Vec<&'e Entry<SnapshotRecord>> {
     let by_key: HashMap<String, &Entry<SnapshotRecord>> = snapshots.iter().map(|entry| (key(entry), entry)).collect();
     let mut used = HashSet::new();
     let roots = snapshots.iter().filter(|entry| {
-        entry.record.value.kind != SnapshotKind::Committed || !entry.namespace.is_empty() || leased(entry)
+        let committed = entry.record.value.kind == SnapshotKind::Committed;
+        !committed || !entry.namespace.is_empty() || marks.leased(&entry.namespace, &entry.record.lease)
     });
-    let mut next: Vec<String> = roots.map(key).chain(chains).collect();
+    let mut next: Vec<String> = roots.map(key).collect();
+    next.extend(marks.chains.iter().cloned());
+    next.extend(held.map(Digest::to_string));
     while let Some(name) = next.pop() {
         if let Some(entry) = by_key.get(&name)
             && used.insert(name)

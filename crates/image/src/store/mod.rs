@@ -2,6 +2,7 @@
 
 mod collect;
 mod images;
+mod repair;
 
 pub(crate) use collect::{Hold, Holds, LeaseRecord};
 pub(crate) use images::ImageRecord;
@@ -21,8 +22,9 @@ use plimsoll_spec::platform::Platform;
 use plimsoll_spec::reference::Reference;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// How the store is wired. Everything below the database's root belongs to it.
 pub struct Config {
@@ -129,12 +131,30 @@ pub(crate) struct Inner {
     pub(crate) chains: Flights<ChainKey, (), ()>,
     pub(crate) downloads: Semaphore,
     pub(crate) unpacks: Semaphore,
+    /// Flushes under way.
+    flushes: Mutex<JoinSet<()>>,
     platform: Platform,
 }
 
 impl Inner {
     pub(crate) fn platform(&self) -> &Platform {
         &self.platform
+    }
+
+    /// Brings what was unpacked to the disk. Nobody waits for it: until it is done, a power cut costs an unpacking at the
+    /// next start.
+    pub(crate) fn flush_later(store: Arc<Self>) {
+        let own = Arc::clone(&store);
+        let mut flushes = store.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended are of no more interest.
+        while flushes.try_join_next().is_some() {}
+        flushes.spawn(async move {
+            let overlay = own.overlay.clone();
+            drop(own);
+            if let Err(fault) = Self::blocking(move || overlay.sync()).await {
+                tracing::warn!(%fault, "cannot flush what was unpacked");
+            }
+        });
     }
 
     /// Runs disk work on a blocking thread.
@@ -154,7 +174,7 @@ impl Store {
             let content = Content::open(&db)?;
             let overlay = Overlay::open(&db, rights)?;
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
-            Ok(Self(Arc::new(Inner {
+            let inner = Inner {
                 images: db.table("images"),
                 leases: db.table("leases"),
                 content,
@@ -167,9 +187,12 @@ impl Store {
                 chains: Flights::default(),
                 downloads: Semaphore::new(DOWNLOADS),
                 unpacks: Semaphore::new(cores),
+                flushes: Mutex::default(),
                 platform: config.platform.normalized(),
                 db,
-            })))
+            };
+            inner.repair()?;
+            Ok(Self(Arc::new(inner)))
         };
         Inner::blocking(opening).await
     }
@@ -231,6 +254,13 @@ impl Store {
         let store = Arc::clone(&self.0);
         let freed = Box::new(move |parent: &str| store.collect_freed(parent));
         Ok(Arc::new(Namespaced { inner: self.0.overlay.clone(), namespace: namespace.to_owned(), freed }))
+    }
+
+    /// Ends what goes on behind the callers' backs and gives the root up if this was the last handle.
+    pub async fn close(self) {
+        let mut flushes = std::mem::take(&mut *self.0.flushes.lock().unwrap_or_else(PoisonError::into_inner));
+        while flushes.join_next().await.is_some() {}
+        self.settle().await;
     }
 
     pub fn content(&self) -> &Content {

@@ -1,6 +1,8 @@
 //! The overlayfs snapshotter: `ROOT/snapshots/overlayfs/<number>/{fs,work}`. Committed folders are lowers, an active one is
 //! the upper. Layers may be written straight into a folder ([`Overlay::stage`]) and join their chain when complete.
 
+mod sync;
+
 use super::{SnapshotInfo, SnapshotKind, SnapshotUsage, Snapshotter, tree};
 use crate::db::{Db, Entry, Record, Table, Txn};
 use crate::fault::{io_fault, make_folder};
@@ -24,6 +26,9 @@ pub(crate) struct SnapshotRecord {
     pub(crate) updated_at: u64,
     #[serde(default)]
     pub(crate) usage: Option<SnapshotUsage>,
+    /// The boot in which its files were written, until they are known to be on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unsynced_in: Option<String>,
 }
 
 /// A handle; clones share the counter.
@@ -35,6 +40,7 @@ pub struct Overlay {
     next: Arc<AtomicU64>,
     rights: Rights,
     sweeper: tree::Sweeper,
+    boot: Arc<str>,
 }
 
 /// A folder being filled with a layer; removed when dropped without being adopted.
@@ -88,7 +94,8 @@ impl Overlay {
             }
         }
         let next = Arc::new(AtomicU64::new(last + 1));
-        Ok(Self { db: db.clone(), records, folder: Arc::new(folder), next, rights, sweeper })
+        let boot = sync::boot_id()?.into();
+        Ok(Self { db: db.clone(), records, folder: Arc::new(folder), next, rights, sweeper, boot })
     }
 
     /// An empty folder for a layer whose chain below need not be complete yet.
@@ -109,7 +116,8 @@ impl Overlay {
             let error = std::io::Error::from(errno);
             io_fault("commit", &format!("cannot complete the folders of layer {name}"), &error)
         })?;
-        let record = self.record(staged.number, SnapshotKind::Committed, parent, Some(applied.usage));
+        let mut record = self.record(staged.number, SnapshotKind::Committed, parent, Some(applied.usage));
+        record.value.unsynced_in = Some(self.boot.to_string());
         let (namespace, id) = split(name);
         let inserted = self.db.write_soon(|txn| {
             self.check_parent(txn, parent)?;
@@ -153,7 +161,7 @@ impl Overlay {
         usage: Option<SnapshotUsage>,
     ) -> Record<SnapshotRecord> {
         let parent = parent.map(str::to_owned);
-        Record::new(SnapshotRecord { number, kind, parent, updated_at: crate::db::now(), usage })
+        Record::new(SnapshotRecord { number, kind, parent, updated_at: crate::db::now(), usage, unsynced_in: None })
     }
 
     fn number_folder(&self, number: u64) -> PathBuf {

@@ -50,3 +50,19 @@ fn staged_folders_vanish_unless_adopted_and_orphans_are_swept() {
     again.settle();
     assert!(!overlay.folder.join("77").exists() && overlay.folder.join("2").exists());
 }
+
+#[test]
+fn layers_of_another_boot_are_doubtful_until_replaced_and_flushed() {
+    let (_dir, db, mut overlay) = overlay();
+    overlay.boot = "another".into();
+    overlay.adopt(overlay.stage().unwrap(), "sha", None, &Applied::default()).unwrap();
+    let now = Overlay::open(&db, Rights::NONE).unwrap();
+    assert_eq!(now.doubtful().unwrap(), [("sha".to_owned(), None)]);
+    now.replace(now.stage().unwrap(), "sha", None, &Applied::default()).unwrap();
+    assert!(now.doubtful().unwrap().is_empty());
+    now.settle();
+    assert!(!now.folder.join("1").exists() && now.folder.join("2").exists());
+    assert_eq!(now.unsynced().unwrap().len(), 1);
+    now.sync().unwrap();
+    assert!(now.unsynced().unwrap().is_empty());
+}
