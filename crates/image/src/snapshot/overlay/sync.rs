@@ -59,7 +59,13 @@ impl Overlay {
     }
 
     /// Puts a layer made anew in the place of a doubtful one.
-    pub(crate) fn replace(&self, mut staged: Staged, name: &str, parent: Option<&str>, applied: &Applied) -> Result<()> {
+    pub(crate) fn replace(
+        &self,
+        mut staged: Staged,
+        name: &str,
+        parent: Option<&str>,
+        applied: &Applied,
+    ) -> Result<()> {
         let below = self.lowers(parent)?;
         inherit(&staged.files(), &applied.implied, &below, self.rights.chown).map_err(|errno| {
             let error = std::io::Error::from(errno);
