@@ -82,7 +82,7 @@ async fn a_good_image_is_pulled_found_and_removed() {
     let pushed = place.image(&layers());
     let image = place.pull(&pushed.reference).await.unwrap();
     assert_eq!(image.id.to_string(), pushed.config);
-    assert_eq!(image.tags, [pushed.reference.clone()]);
+    assert_eq!(image.tags, std::slice::from_ref(&pushed.reference));
     let pinned = format!("{}/app@{}", place.registry.address(), pushed.manifest);
     assert_eq!((image.repo_digests.as_slice(), image.chain.len()), ([pinned.clone()].as_slice(), 2));
     for name in [pushed.reference.as_str(), &pinned, &pushed.config, &pushed.config[7..19]] {
@@ -105,7 +105,7 @@ async fn a_store_opened_again_knows_its_images_and_fetches_nothing_twice() {
     let image = pull(&store, &pushed.reference, None).await.unwrap();
     store.close().await;
     let store = open(dir.path()).await;
-    assert_eq!(store.images(NAMESPACE).await.unwrap(), [image.clone()]);
+    assert_eq!(store.images(NAMESPACE).await.unwrap(), std::slice::from_ref(&image));
     let before = registry.asked().len();
     assert_eq!(pull(&store, &pushed.reference, None).await.unwrap(), image);
     assert_eq!(registry.asked().len(), before + 1, "only the tag is looked up: {:?}", registry.asked());
