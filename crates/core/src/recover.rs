@@ -4,7 +4,7 @@
 use crate::events::{Event, Topic};
 use crate::shim::Shim;
 use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, SandboxRecord, blocking};
-use crate::{Core, container, sandbox, task};
+use crate::{Core, container, paths, sandbox, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_net::netns;
 use std::collections::BTreeSet;
@@ -137,8 +137,9 @@ async fn restart(core: &Core, namespace: &str, id: &str, record: &ContainerRecor
     }
 }
 
-/// What an earlier daemon made and no record owns: attachments, folders with their mounts.
+/// What an earlier daemon made and no record owns: shims, attachments, folders with their mounts.
 async fn orphans(core: &Core) {
+    shims(core).await;
     if let Err(fault) = networks(core).await {
         tracing::error!(%fault, "networks of unknown sandboxes were not given back");
     }
@@ -154,6 +155,30 @@ async fn orphans(core: &Core) {
     });
     if let Err(fault) = swept.await {
         tracing::error!(%fault, "folders of unknown owners were not removed");
+    }
+}
+
+/// Ends shims that were started but not recorded, and removes the sockets of dead ones.
+async fn shims(core: &Core) {
+    let known: BTreeSet<String> =
+        core.sandboxes().all().into_iter().filter_map(|(_, _, record)| record.shim_address).collect();
+    let folder = paths::socket_dir(&core.config().state);
+    for socket in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let address = format!("unix://{}", socket.display());
+        if known.contains(&address) {
+            continue;
+        }
+        let ended = match Shim::connect(&address).await {
+            // Unless it keeps something, which would be another daemon's.
+            Ok(shim) => shim.shutdown("", false).await,
+            Err(_) => std::fs::remove_file(&socket).map_err(|e| {
+                Fault::new(Layer::Store, "recover", format!("cannot remove {}", socket.display())).because(&e)
+            }),
+        };
+        match ended {
+            Ok(()) => tracing::info!(address, "ended a shim that no record owns"),
+            Err(fault) => tracing::error!(address, %fault, "a shim that no record owns was not ended"),
+        }
     }
 }
 

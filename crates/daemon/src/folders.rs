@@ -1,7 +1,9 @@
-//! The daemon's folders.
+//! The daemon's folders, and who owns the volatile one (the root's lock is the database's).
 
 use crate::config::Config;
-use plimsoll_fault::{Fault, Layer};
+use plimsoll_fault::{Fault, Kind, Layer};
+use rustix::fs::FlockOperation;
+use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -13,6 +15,27 @@ pub(crate) fn make(config: &Config) -> Result<(), Fault> {
     match socket.parent() {
         Some(parent) if !parent.exists() => private(parent),
         _ => Ok(()),
+    }
+}
+
+/// Held as long as the daemon lives: recovery removes what its records do not own, so no two may share a state folder.
+#[derive(Debug)]
+pub(crate) struct StateLock {
+    _file: File,
+}
+
+/// Takes the state folder.
+pub(crate) fn own_state(config: &Config) -> Result<StateLock, Fault> {
+    let path = config.state.as_path().join("lock");
+    let fault = |what: &str| Fault::new(Layer::Daemon, "folders", format!("{what} {}", path.display()));
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(|error| fault("cannot open").because(&error))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(StateLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(fault("another daemon holds")
+            .kind(Kind::AlreadyExists)
+            .hint("each daemon needs a state folder of its own: --state")),
+        Err(errno) => Err(fault("cannot lock").because(&errno)),
     }
 }
 

@@ -44,6 +44,7 @@ fn run(config: &Config) -> Result<(), Fault> {
     // A known mask for whatever is written later; state folders get their modes explicitly.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     folders::make(config)?;
+    let _state = folders::own_state(config)?;
     // First the root: its owner alone may judge the socket stale.
     let db = Db::open(config.root.as_path())?;
     let (socket, listener) = socket::Socket::bind(&config.socket_path(), config.socket_gid)?;

@@ -119,7 +119,9 @@ impl Node {
             "command": ["sh", "-c", script], "log_path": format!("{name}.log"), "linux": own_pids()
         });
         merge(&mut container, more);
-        self.scratch.file(&format!("{name}.container.json"), container.to_string()).display().to_string()
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let file = format!("{name}-{}.container.json", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.scratch.file(&file, container.to_string()).display().to_string()
     }
 
     /// Creates and starts a container that runs `script`; its id.
@@ -154,18 +156,25 @@ impl Node {
     }
 
     /// Everything of this node's that containers and pods must not leave behind: mounts, processes, cgroups, network
-    /// namespaces of `pods`, bundles and pod folders.
+    /// namespaces of `pods`, bundles, pod folders, shims. What is on its way out has three seconds.
     #[must_use]
     pub fn left_behind(&self, pods: &[&str]) -> Vec<String> {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+        loop {
+            let left = self.left_now(pods);
+            if left.is_empty() || std::time::Instant::now() > until {
+                return left;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    fn left_now(&self, pods: &[&str]) -> Vec<String> {
         let mut left: Vec<String> = self.scratch.leftovers();
         left.retain(|line| !line.contains("plimsolld") && !is_root_cgroup(line, &self.scratch.cgroup_prefix()));
-        for pod in pods {
-            let name = format!("/run/netns/plim-{}", &pod[..16]);
-            if Path::new(&name).exists() {
-                left.push(name);
-            }
-        }
-        for folder in ["tasks/k8s.io", "sandboxes/k8s.io"] {
+        let namespaces = pods.iter().map(|pod| format!("/run/netns/plim-{}", &pod[..16]));
+        left.extend(namespaces.filter(|path| Path::new(path).exists()));
+        for folder in ["tasks/k8s.io", "sandboxes/k8s.io", "s", "runtime/k8s.io"] {
             let entries = std::fs::read_dir(self.daemon.state.join(folder)).into_iter().flatten().flatten();
             left.extend(entries.map(|entry| entry.path().display().to_string()));
         }

@@ -96,3 +96,30 @@ fn ended(node: &Node, pod: &str, container: &str) {
     node.ok(&["rmp", pod]);
     assert_eq!(node.ok(&["pods", "-q"]), "");
 }
+
+#[test]
+fn many_pods_at_once() {
+    let node = Node::start();
+    node.pull();
+    let pods: Vec<String> = std::thread::scope(|scope| {
+        let one = |number: u32| {
+            let node = &node;
+            move || {
+                let pod_file = node.pod_file(&format!("p{number}"), json!({}));
+                let pod = node.ok(&["runp", &pod_file]);
+                let container = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+                assert_eq!(node.ok(&["exec", "-s", &container, "hostname"]), format!("p{number}"));
+                pod
+            }
+        };
+        let running: Vec<_> = (0..8).map(|number| scope.spawn(one(number))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a pod")).collect()
+    });
+    assert_eq!(node.ok(&["ps", "-q"]).lines().count(), 8);
+    let addresses: std::collections::BTreeSet<String> =
+        pods.iter().map(|pod| node.json(&["inspectp", pod])["status"]["network"]["ip"].to_string()).collect();
+    assert_eq!(addresses.len(), 8, "{addresses:?}");
+    node.ok(&["rmp", "-fa"]);
+    let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
+    assert_eq!(node.left_behind(&pods), Vec::<String>::new());
+}

@@ -3,6 +3,7 @@
 
 use plimsoll_testkit::Node;
 use serde_json::json;
+use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
@@ -48,4 +49,43 @@ fn sigterm_leaves_containers_alone_too() {
     assert_eq!(node.status(&container)["state"], "CONTAINER_RUNNING");
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+/// As kubelet does: whatever was asked when the daemon died is asked again of the next one.
+#[test]
+fn a_daemon_killed_at_any_moment_leaves_nothing_and_the_retry_works() {
+    let mut node = Node::start();
+    node.pull();
+    let mut pods = Vec::new();
+    for round in 0..8_u64 {
+        let pod_file = node.pod_file(&format!("p{round}"), json!({}));
+        let file = node.container_file("c", "sleep 1000", json!({}));
+        let mut first = node.daemon.crictl(&["runp", &pod_file]);
+        first.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut first = first.spawn().expect("crictl starts");
+        std::thread::sleep(Duration::from_millis(20 + round * 15));
+        node.daemon.kill_9();
+        first.wait().expect("it ends with its daemon");
+        node.daemon.start_again();
+        let pod = node.ok(&["runp", &pod_file]);
+        let listed = node.ok(&["pods", "-q"]);
+        assert_eq!(listed, pod, "round {round}");
+        let container = node.ok(&["create", &pod, &file, &pod_file]);
+        let mut start = node.daemon.crictl(&["start", &container]);
+        start.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut start = start.spawn().expect("crictl starts");
+        std::thread::sleep(Duration::from_millis(15 + round * 12));
+        node.daemon.kill_9();
+        start.wait().expect("it ends with its daemon");
+        node.daemon.start_again();
+        if node.status(&container)["state"] == "CONTAINER_CREATED" {
+            node.ok(&["start", &container]);
+        }
+        assert_eq!(node.ok(&["exec", "-s", &container, "echo", "alive"]), "alive", "round {round}");
+        node.ok(&["rmp", "-f", &pod]);
+        pods.push(pod);
+    }
+    let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
+    assert_eq!(node.left_behind(&pods), Vec::<String>::new());
+    node.ok(&["rmi", &node.busybox.reference]);
 }

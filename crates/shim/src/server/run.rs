@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// After Shutdown: how long answers and events may take to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Without work and without a client: how long one may still come. A daemon that died while it started this shim left no
+/// record of it, and nobody else would ever end it.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Clients at a time: a daemon, its successor, and people looking.
 const CONNECTIONS: usize = 64;
 
@@ -51,8 +55,13 @@ impl Server {
 
     /// Serves until Shutdown.
     pub(crate) fn run(&mut self) -> std::io::Result<()> {
-        let mut end_by = None;
+        let (mut end_by, mut idle_until) = (None, None);
         loop {
+            if !self.idle() {
+                idle_until = None;
+            } else if *idle_until.get_or_insert_with(|| Instant::now() + IDLE) <= Instant::now() {
+                return Ok(());
+            }
             if self.ending {
                 let by = *end_by.get_or_insert_with(|| Instant::now() + LAST_WORDS);
                 let said = self.connections.values().all(|c| !c.has_output()) && !self.events.busy();
@@ -60,7 +69,7 @@ impl Server {
                     return Ok(());
                 }
             }
-            let next = [self.next_deadline(), end_by].into_iter().flatten().min();
+            let next = [self.next_deadline(), end_by, idle_until].into_iter().flatten().min();
             let limit = next.map(|at| at.saturating_duration_since(Instant::now()));
             let mut children = false;
             for token in self.poller.wait(limit)? {
@@ -77,6 +86,11 @@ impl Server {
             self.pass_deadlines();
             self.publish();
         }
+    }
+
+    /// Nothing is kept and nobody asks.
+    fn idle(&self) -> bool {
+        self.tasks.is_empty() && self.sandbox.is_none() && self.workers.is_empty() && self.connections.is_empty()
     }
 
     fn ready(&mut self, token: Token) {
