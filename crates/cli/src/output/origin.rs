@@ -29,7 +29,7 @@ impl Row {
 }
 
 /// The keys of an origin in the order in which they read well; what a newer daemon adds comes after them.
-const ORDER: [&str; 6] = ["from", "name", "key", "field", "fact", "client"];
+const ORDER: [&str; 6] = ["kind", "name", "key", "field", "fact", "client"];
 
 fn words(origin: &Value) -> String {
     match origin {
@@ -123,8 +123,8 @@ mod tests {
     fn the_deepest_pointer_wins_and_gaps_are_seen() {
         let spec = json!({"process": {"args": ["a", "b"], "cwd": "/"}, "root": {}, "a/b": 1});
         let provenance = json!({
-            "/process": {"name": "built-in", "from": "default"},
-            "/process/args/1": {"field": "cmd", "from": "request"}, "/a~1b": "x"
+            "/process": {"name": "built-in", "kind": "default"},
+            "/process/args/1": {"field": "cmd", "kind": "request"}, "/a~1b": "x"
         });
         let text: Vec<_> =
             rows(&spec, &provenance).iter().map(|r| format!("{} {}", r.pointer, r.origin_text())).collect();
@@ -144,7 +144,7 @@ mod tests {
     fn long_lists_of_one_origin_are_one_row() {
         let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
         let spec = json!({"names": names, "short": ["a", "b"]});
-        let rows = folded(rows(&spec, &json!({"": {"from": "default"}})));
+        let rows = folded(rows(&spec, &json!({"": {"kind": "default"}})));
         let text: Vec<_> = rows.iter().map(|r| format!("{} {}", r.pointer, r.short_value())).collect();
         assert_eq!(text, ["/names/* \"100 values\"", "/short/0 \"a\"", "/short/1 \"b\""]);
     }
