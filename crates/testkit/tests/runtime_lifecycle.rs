@@ -221,6 +221,22 @@ fn a_mount_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn a_cgroup_with_other_processes_is_not_taken() {
+    let first = Case::new(&["sleep", "1000"]);
+    first.create().ok();
+    let mut second = Case::new(&["true"]);
+    let path = first.made.config["linux"]["cgroupsPath"].clone();
+    second.made.set("/linux/cgroupsPath", path);
+    let got = second.run();
+    assert_eq!(got.code, 1);
+    assert!(got.stderr.contains("has processes of somebody else"), "{}", got.stderr);
+    assert_eq!(first.status(), "created", "the first is untouched");
+    first.verb(&["delete", &first.id]).ok();
+    first.nothing_is_left();
+    second.nothing_is_left();
+}
+
+#[test]
 fn hooks_run_in_order_with_the_state_on_their_input() {
     let mut case = Case::new(&["true"]);
     let out = case.scratch.join("out");

@@ -2,9 +2,9 @@
 
 use crate::fault::{At, Os, bad_config};
 use crate::plan::{Plan, Setting, device_program, rules, v1_settings, v2_settings};
-use plimsoll_fault::{Fault, Layer};
+use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::bpf;
-use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, read_file, write_file};
+use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, processes, read_file, write_file};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
@@ -56,8 +56,11 @@ impl Cgroup {
             }
             if v2 { delegate(folder) } else { Ok(()) }
         };
-        Group::make(&tree.mount, &path, each)
+        let (_, new) = Group::make(&tree.mount, &path, each)
             .at("cgroup", "mkdir", &path, || format!("cannot make the cgroup {}", path.display()))?;
+        if !new.contains(&path) {
+            unused(&path)?;
+        }
         self.folders.push((tree.controllers.join(","), path));
         Ok(())
     }
@@ -156,6 +159,18 @@ fn group_path(given: Option<&str>, own: &Path, id: &str) -> Result<PathBuf, Faul
         return Err(bad_config("/linux/cgroupsPath", "is the root of the tree"));
     }
     Ok(out)
+}
+
+/// A group that was there before must be empty: `delete` kills what is in it.
+fn unused(path: &Path) -> Result<(), Fault> {
+    let what = || format!("cannot look at the cgroup {}", path.display());
+    if processes(path).at("cgroup", "read", path, what)?.is_empty() {
+        return Ok(());
+    }
+    let what = format!("config.json: /linux/cgroupsPath: {} has processes of somebody else", path.display());
+    Err(Fault::new(Layer::Caller, "cgroup", what)
+        .kind(Kind::FailedPrecondition)
+        .detail(|d| d.pointer = Some("/linux/cgroupsPath".to_owned())))
 }
 
 /// A new v1 cpuset takes no process before it has CPUs and memory nodes.

@@ -67,36 +67,22 @@ fn steps(
     rollback: &mut Rollback,
 ) -> Result<Waiting, Fault> {
     let folder = root.folder(request.id)?;
-    if request.systemd_cgroup {
-        return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver"));
-    }
     let bundle = std::fs::canonicalize(request.bundle)
         .at("load", "realpath", request.bundle, || format!("cannot find the bundle {}", request.bundle.display()))?;
     let config = read_config(&bundle)?;
-    let plan = Plan::new(parse(&config)?, &bundle)?;
-    terminal_agrees(&plan, &request)?;
-    for name in &plan.process.unknown_capabilities {
-        root.warn(&format!("config.json: /process/capabilities: this kernel has no {name}: left out"));
-    }
+    let plan = decide(root, &config, &bundle, &request)?;
     make_folder(&folder, request.id)?;
     rollback.push(Undo::StateFolder(folder.clone()));
-    write_atomic(&folder.join(CONFIG_FILE), &config)
-        .at("save", "write", &folder, || "cannot keep the container's config".into())?;
-    if let Some(filter) = &plan.seccomp {
-        kept_filter::save(&folder, filter)?;
-    }
+    keep(&folder, &config, &plan)?;
     let sources = Sources::open(&plan)?;
     let cgroup = make_cgroup(&plan, request.id, rollback)?;
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let tasks = cgroup.tasks()?;
     let v2 = cgroup.v2_folder()?;
-
-    let joined = sources.namespaces.iter().find(|(kind, _)| *kind == Namespaces::PID).map(|(_, fd)| fd);
-    let pid = joined.zip(sources.own_pid.as_ref()).map(|(target, own)| PidNamespace { target: target.as_fd(), own });
     // The cgroup namespace's root is the cgroup of its maker: it is made by the child after joining.
     let new = plan.namespaces.new.without(Namespaces::CGROUP);
-    let (child, pidfd) = match spawn(token, new, pid, v2.as_ref().map(AsFd::as_fd))? {
+    let (child, pidfd) = match spawn(token, new, joined_pid(&sources), v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             drop(ours);
@@ -115,6 +101,31 @@ fn steps(
         write_pid(path, child)?;
     }
     Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record })
+}
+
+/// Everything that can be refused without making anything.
+fn decide(root: &Root, config: &[u8], bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
+    if request.systemd_cgroup {
+        return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver"));
+    }
+    let plan = Plan::new(parse(config)?, bundle)?;
+    terminal_agrees(&plan, request)?;
+    for name in &plan.process.unknown_capabilities {
+        root.warn(&format!("config.json: /process/capabilities: this kernel has no {name}: left out"));
+    }
+    Ok(plan)
+}
+
+/// What later verbs need of the config.
+fn keep(folder: &Path, config: &[u8], plan: &Plan) -> Result<(), Fault> {
+    write_atomic(&folder.join(CONFIG_FILE), config)
+        .at("save", "write", folder, || "cannot keep the container's config".into())?;
+    plan.seccomp.as_ref().map_or(Ok(()), |filter| kept_filter::save(folder, filter))
+}
+
+fn joined_pid(sources: &Sources) -> Option<PidNamespace<'_>> {
+    let (_, target) = sources.namespaces.iter().find(|(kind, _)| *kind == Namespaces::PID)?;
+    sources.own_pid.as_ref().map(|own| PidNamespace { target: target.as_fd(), own })
 }
 
 fn read_config(bundle: &Path) -> Result<Vec<u8>, Fault> {

@@ -1,7 +1,7 @@
 //! The files of cgroup v1.
 
 use super::{Setting, rules};
-use crate::fault::{bad_config, unimplemented};
+use crate::fault::bad_config;
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Resources};
 
@@ -9,9 +9,6 @@ use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Resources};
 pub(crate) fn v1_settings(resources: &Resources) -> Result<Vec<Setting>, Fault> {
     if !resources.unified.is_empty() {
         return Err(bad_config("/linux/resources/unified", "this host has cgroup v1 controllers"));
-    }
-    if resources.hugepage_limits.iter().any(|l| l.limit < u64::MAX >> 1) {
-        return Err(unimplemented("/linux/resources/hugepageLimits", "a huge page limit on cgroup v1"));
     }
     let mut out = Vec::new();
     devices(resources, &mut out)?;
@@ -27,6 +24,10 @@ pub(crate) fn v1_settings(resources: &Resources) -> Result<Vec<Setting>, Fault> 
     }
     if let Some(io) = &resources.block_io {
         block_io(io, &mut out);
+    }
+    for limit in &resources.hugepage_limits {
+        let file = format!("hugetlb.{}.limit_in_bytes", limit.page_size);
+        out.push(Setting::new("hugetlb", &file, limit.limit, "/hugepageLimits"));
     }
     Ok(out)
 }
