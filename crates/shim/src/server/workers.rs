@@ -39,6 +39,11 @@ impl Server {
         Ok(())
     }
 
+    /// A worker removes what is left of a container `id`; a new one of that name must wait.
+    pub(crate) fn is_cleaning_up(&self, id: &str) -> bool {
+        self.workers.values().any(|worker| matches!(&worker.job, Job::Cleanup { id: named } if named == id))
+    }
+
     pub(super) fn read_all_workers(&mut self) {
         let ids: Vec<u32> = self.workers.keys().copied().collect();
         for id in ids {

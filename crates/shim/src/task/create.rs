@@ -65,6 +65,10 @@ fn check(server: &Server, request: &wire::CreateTaskRequest) -> Result<(), Fault
         let text = format!("container {} is here already", request.id);
         return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::AlreadyExists));
     }
+    if server.is_cleaning_up(&request.id) {
+        let text = format!("what is left of an earlier container {} is being removed", request.id);
+        return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::Unavailable));
+    }
     if !request.checkpoint.is_empty() {
         let text = "creating a container from a checkpoint is not implemented";
         return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::Unimplemented));

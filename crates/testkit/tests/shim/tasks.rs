@@ -1,7 +1,7 @@
 //! The life of containers and execs: codes, signals, waits, faults, deadlines, and a client that goes away.
 
 use crate::harness::{Pod, cri_log, to_file};
-use plimsoll_core::shim::{ProcessStatus, Shim, Stdio};
+use plimsoll_core::shim::{CreateTask, ProcessStatus, Shim, Stdio};
 use plimsoll_fault::{Kind, Layer};
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::json;
@@ -111,13 +111,7 @@ async fn a_create_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
     let (path, options) = (bundle.path.clone(), pod.options.clone());
     let creation = tokio::spawn(async move {
         let stdio = Stdio::default();
-        let request = plimsoll_core::shim::CreateTask {
-            id: "slow",
-            bundle: &path,
-            rootfs: &[],
-            stdio: &stdio,
-            options: &options,
-        };
+        let request = CreateTask { id: "slow", bundle: &path, rootfs: &[], stdio: &stdio, options: &options };
         slow.with_deadline(Duration::from_secs(2)).create_task(request).await
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -132,6 +126,35 @@ async fn a_create_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
     pod.shim.kill("other", "", 9, false).await.expect("kill");
     pod.wait("other", "").await;
     pod.shim.delete("other", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn hooks_that_hang_end_with_the_deadline_and_leave_nothing() {
+    let pod = Pod::new().await;
+    let hook = pod.scratch.file("hook", "#!/bin/sh\nsleep 1000\n");
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    for kind in ["createRuntime", "createContainer"] {
+        let mut bundle = pod.script("true");
+        bundle.set("/hooks", json!({ kind: [{ "path": hook }] }));
+        // A creator that is killed cannot tell whether it was the one that made a parent cgroup: here there is none.
+        let cgroup = format!("/{}-{kind}", pod.scratch.cgroup_prefix());
+        bundle.set("/linux/cgroupsPath", json!(cgroup));
+        // The path of a createContainer hook is one of the container's.
+        std::fs::copy(&hook, bundle.path.join("rootfs/hook")).expect("copy");
+        let stdio = Stdio::default();
+        let request = CreateTask { id: kind, bundle: &bundle.path, rootfs: &[], stdio: &stdio, options: &pod.options };
+        let fault = pod.shim.with_deadline(Duration::from_secs(1)).create_task(request).await.expect_err(kind);
+        assert_eq!(fault.class(), Kind::DeadlineExceeded, "{kind}: {fault}");
+        // The same container can be made as soon as the hook behaves.
+        bundle.set("/hooks", json!({}));
+        let until = Instant::now() + Duration::from_secs(5);
+        while let Err(fault) = pod.try_create(kind, &bundle, &stdio).await {
+            assert!(fault.class() == Kind::Unavailable && Instant::now() < until, "{kind}: {fault}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        pod.shim.delete(kind, "").await.expect("delete");
+    }
     pod.end().await;
 }
 
