@@ -39,6 +39,9 @@ fn absent(root: &Root, id: &str, force: bool, fault: Fault) -> Result<(), Fault>
         return Err(fault);
     }
     let folder = root.folder(id)?;
+    if let Some(record) = Record::unfinished(&folder) {
+        return steps(&record, &folder, true);
+    }
     if let Ok(spec) = Record::spec(&folder) {
         abandoned(&spec, id)?;
     }

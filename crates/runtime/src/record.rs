@@ -1,7 +1,7 @@
 //! What is kept of a container in `<root>/<id>/`: `state.json` (one record, replaced atomically), `config.json` (as it was
 //! at create) and, while the init waits, `start.sock`.
 
-use crate::fault::{At, Os};
+use crate::fault::At;
 use crate::root::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
@@ -34,7 +34,8 @@ pub(crate) struct Record {
     pub made: Vec<PathBuf>,
 }
 
-pub(crate) const STATE_FILE: &str = "state.json";
+const STATE_FILE: &str = "state.json";
+const DRAFT_FILE: &str = "state.json.new";
 pub(crate) const CONFIG_FILE: &str = "config.json";
 pub(crate) const START_SOCKET: &str = "start.sock";
 
@@ -57,15 +58,25 @@ impl Record {
         Ok((record, folder))
     }
 
-    /// Writes the record beside its old self and renames it over.
-    pub(crate) fn save(&self, folder: &Path) -> Result<(), Fault> {
+    /// Writes the record of a container that is being made: not yet seen by other verbs, but enough for `delete --force` to
+    /// clean up should this process be killed.
+    pub(crate) fn draft(&self, folder: &Path) -> Result<(), Fault> {
         let text = serde_json::to_vec(self).map_err(|error| {
             Fault::new(Layer::OciRuntime, "save", "the state cannot be written as JSON").because(&error)
         })?;
-        write_atomic(&folder.join(STATE_FILE), &text).map_err(|error| {
-            Fault::new(Layer::OciRuntime, "save", format!("cannot keep the state of {}", self.id))
-                .os("rename", folder, &error)
-        })
+        let path = folder.join(DRAFT_FILE);
+        std::fs::write(&path, text).at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
+    }
+
+    /// The container is made: its draft becomes its record.
+    pub(crate) fn publish(folder: &Path) -> Result<(), Fault> {
+        std::fs::rename(folder.join(DRAFT_FILE), folder.join(STATE_FILE))
+            .at("save", "rename", folder, || "cannot keep the container's state".into())
+    }
+
+    /// What a killed create had got to, if it got as far as a process.
+    pub(crate) fn unfinished(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(DRAFT_FILE)).ok()?).ok()
     }
 
     /// The spec as it was at create.

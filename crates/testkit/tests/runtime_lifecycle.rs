@@ -382,6 +382,65 @@ fn tmpcopyup_begins_with_the_images_files() {
 }
 
 #[test]
+fn what_a_killed_create_left_is_removed_by_force() {
+    let mut case = Case::new(&["true"]);
+    let flag = case.scratch.join("hook-runs");
+    case.hook("createRuntime", &format!("touch {}; sleep 60", flag.display()), json!({}));
+    let mut command = OURS.command(&case.scratch);
+    let mut child = command.args(["create", "--bundle"]).arg(&case.made.path).arg(&case.id).spawn().expect("starts");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !flag.exists() {
+        assert!(std::time::Instant::now() < until, "the hook never ran");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    assert!(case.verb(&["state", &case.id]).stderr.contains("does not exist"));
+    case.verb(&["delete", "--force", &case.id]).ok();
+    let states = std::fs::read_dir(case.scratch.dir("root-plimrun")).expect("the root").count();
+    assert_eq!(states, 0);
+    // Only the orphaned hook itself may still be there: it is the host's.
+    let left: Vec<String> = case.scratch.leftovers().into_iter().filter(|l| !l.starts_with("process")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn no_pivot_and_paths_longer_than_a_socket_address() {
+    let case = Case::new(&["sh", "-c", "ls / | tr '\\n' ' '"]);
+    let root = case.scratch.dir(&format!("{0}/{0}/{0}", "x".repeat(60)));
+    let verb = |args: &[&str]| run(case.scratch.command(OURS.program()).arg("--root").arg(&root).args(args));
+    let bundle = case.made.path.to_string_lossy().into_owned();
+    let got = verb(&["run", "--no-pivot", "--bundle", &bundle, &case.id]).ok();
+    assert!(got.contains("proc") && !got.contains("boot"), "{got}");
+    verb(&["create", "--bundle", &bundle, &case.id]).ok();
+    verb(&["start", &case.id]).ok();
+    verb(&["delete", "--force", &case.id]).ok();
+    case.nothing_is_left();
+}
+
+/// A private mount namespace with cgroup v2 at its usual place: the layout of other hosts (the host's own is not touched).
+#[test]
+fn on_cgroup_v2_a_program_limits_devices() {
+    let script =
+        "mknod /tmp/mem c 1 1 && head -c1 /tmp/mem; echo $?; mknod /tmp/null c 1 3 && echo x > /tmp/null; echo $?";
+    let mut case = Case::new(&["sh", "-c", script]);
+    let caps = json!(["CAP_MKNOD"]);
+    case.made.set("/process/capabilities", json!({ "bounding": caps, "effective": caps, "permitted": caps }));
+    case.made.set("/root/readonly", json!(false));
+    let enter = "mount --make-rprivate / && mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
+    let mut command = case.scratch.command("unshare");
+    command
+        .args(["-m", "sh", "-c", enter, "sh"])
+        .arg(OURS.program())
+        .arg("--root")
+        .arg(case.scratch.dir("root-plimrun"));
+    let got = run(command.args(["run", "--bundle"]).arg(&case.made.path).arg(&case.id));
+    assert_eq!(got.stdout, "1\n0\n", "{}", got.stderr);
+    assert!(got.stderr.contains("Operation not permitted"), "{}", got.stderr);
+    case.nothing_is_left();
+}
+
+#[test]
 fn spec_writes_a_config_that_runs() {
     let scratch = Scratch::new();
     let made = bundle(&scratch);

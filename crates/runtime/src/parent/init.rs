@@ -95,8 +95,9 @@ fn steps(
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2, sources));
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
+    record.draft(&folder)?;
     await_ready(&ours, &record)?;
-    record.save(&folder)?;
+    Record::publish(&folder)?;
     if let Some(path) = request.pid_file {
         write_pid(path, child)?;
     }
