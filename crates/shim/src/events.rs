@@ -122,6 +122,14 @@ impl Publisher {
         );
     }
 
+    pub(crate) fn paused(&mut self, id: &str) {
+        self.push("/tasks/paused", "TaskPaused", &events::TaskPaused { container_id: id.to_owned() });
+    }
+
+    pub(crate) fn resumed(&mut self, id: &str) {
+        self.push("/tasks/resumed", "TaskResumed", &events::TaskResumed { container_id: id.to_owned() });
+    }
+
     pub(crate) fn out_of_memory(&mut self, id: &str) {
         self.push("/tasks/oom", "TaskOOM", &events::TaskOom { container_id: id.to_owned() });
     }

@@ -30,6 +30,8 @@ const TASK: &[(&str, Method)] = &[
     ("Start", task::start::handle),
     ("Delete", task::delete::handle),
     ("Pids", task::pids::handle),
+    ("Pause", task::pause::handle),
+    ("Resume", task::resume::handle),
     ("Kill", task::kill::handle),
     ("Exec", task::exec::handle),
     ("ResizePty", task::resize_pty::handle),

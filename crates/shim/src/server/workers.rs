@@ -103,6 +103,8 @@ impl Server {
             Job::Create { id, reply } => task::create::finish(self, &id, reply, result),
             Job::Start { id, reply } => task::start::finish(self, &id, reply, result),
             Job::StartExec { key, reply } => task::start::finish_exec(self, &key, reply, result),
+            Job::Pause { id, reply } => task::pause::finish(self, &id, reply, result),
+            Job::Resume { id, reply } => task::resume::finish(self, &id, reply, result),
             Job::KillAll { reply } => task::kill::finish(self, reply, result),
             Job::Delete { id } => task::delete::finish(self, &id, result),
             Job::Cleanup { id } => {

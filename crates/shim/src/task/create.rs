@@ -44,6 +44,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         execs: BTreeMap::new(),
         shares_pids: false,
         mounted: false,
+        paused: false,
         cgroup: None,
         oom_watch: None,
     };

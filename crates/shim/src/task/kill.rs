@@ -26,7 +26,26 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         return Ok(Answer::Later);
     }
     send(&key, pid, signal)?;
+    if signal == SIGKILL {
+        thaw(server, &key.id)?;
+    }
     answer(&())
+}
+
+/// A process in a frozen v1 cgroup dies only once it is thawed.
+fn thaw(server: &mut Server, id: &str) -> Result<(), Fault> {
+    let task = server.task(id)?;
+    if !task.paused {
+        return Ok(());
+    }
+    task.paused = false;
+    let (root, name) = (task.root.clone(), id.to_owned());
+    let job = Job::Cleanup { id: id.to_owned() };
+    server.start_worker(job, limits::FREEZE, Stdio::Inherit, move |_, reporter, _| {
+        reporter.stage("thaw the container");
+        plimsoll_runtime::resume(&Root::open(root)?, &name)?;
+        Ok(Outcome::default())
+    })
 }
 
 /// To one process. It is a child that has not been reaped, so its pid is its own.

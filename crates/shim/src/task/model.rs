@@ -125,6 +125,8 @@ pub(crate) struct Task {
     pub(crate) shares_pids: bool,
     /// The shim mounted the rootfs and unmounts it.
     pub(crate) mounted: bool,
+    /// By Pause; its processes exist and do nothing.
+    pub(crate) paused: bool,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) oom_watch: Option<OomWatch>,
 }

@@ -7,11 +7,13 @@ use plimsoll_proto::shim::{task as wire, task_types::Status};
 pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
     let request: wire::StateRequest = decode(call)?;
     let key = Key::new(&request.id, &request.exec_id);
-    let bundle = server.task(&key.id)?.bundle.to_string_lossy().into_owned();
+    let task = server.task(&key.id)?;
+    let (bundle, paused) = (task.bundle.to_string_lossy().into_owned(), task.paused && key.exec_id.is_empty());
     let process = server.process(&key)?;
     let status = match process.phase() {
         // An exec that was not started is there all the same.
         Phase::Creating | Phase::Created => Status::Created,
+        Phase::Running if paused => Status::Paused,
         Phase::Running => Status::Running,
         Phase::Stopped => Status::Stopped,
     };

@@ -20,6 +20,14 @@ pub(crate) enum Job {
     KillAll {
         reply: Reply,
     },
+    Pause {
+        id: String,
+        reply: Reply,
+    },
+    Resume {
+        id: String,
+        reply: Reply,
+    },
     Delete {
         id: String,
     },
@@ -44,6 +52,8 @@ impl Job {
             | Self::Start { reply, .. }
             | Self::StartExec { reply, .. }
             | Self::KillAll { reply }
+            | Self::Pause { reply, .. }
+            | Self::Resume { reply, .. }
             | Self::StartSandbox { reply }
             | Self::StopSandbox { reply, .. } => Some(*reply),
             Self::Delete { .. } | Self::Cleanup { .. } => None,

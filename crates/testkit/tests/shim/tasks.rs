@@ -181,6 +181,33 @@ async fn an_exit_waits_for_a_client_that_comes_later() {
 }
 
 #[tokio::test]
+async fn a_paused_container_stands_still_and_can_be_killed() {
+    let pod = Pod::new().await;
+    let log = pod.scratch.join("0.log");
+    pod.launch("c", "while :; do echo tick; sleep 0.01; done", &cri_log(&log)).await;
+    let size = || std::fs::metadata(&log).expect("log").len();
+    pod.shim.pause("c").await.expect("pause");
+    assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Paused);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = size();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(size(), before);
+    assert_eq!(pod.shim.pause("c").await.expect_err("twice").class(), Kind::FailedPrecondition);
+    pod.shim.resume("c").await.expect("resume");
+    assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Running);
+    let until = Instant::now() + Duration::from_secs(5);
+    while size() == before {
+        assert!(Instant::now() < until, "it does not go on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    pod.shim.pause("c").await.expect("pause");
+    pod.shim.kill("c", "", 9, false).await.expect("kill");
+    assert_eq!(pod.wait("c", "").await.code, 137);
+    pod.shim.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
 async fn out_of_memory_is_recorded_before_wait_returns() {
     let pod = Pod::new().await;
     let mut bundle = pod.script("x=a; while :; do x=$x$x$x$x; done");
