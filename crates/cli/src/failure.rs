@@ -3,6 +3,7 @@
 use crate::output::{Format, plain, short_id};
 use plimsoll_fault::{Fault, Kind, Layer};
 use prost::Message;
+use std::error::Error;
 use std::process::ExitCode;
 use tonic::{Code, Status};
 
@@ -23,7 +24,11 @@ struct RichStatus {
 /// that is all that can be known.
 pub(crate) fn from_status(rpc: &str, status: &Status) -> Fault {
     carried(status).unwrap_or_else(|| {
-        let fault = Fault::new(Layer::Daemon, rpc, format!("{rpc}: {}", status.message())).kind(kind(status.code()));
+        let mut fault = Fault::new(Layer::Daemon, rpc, format!("{rpc}: {}", status.message())).kind(kind(status.code()));
+        if let Some(broken) = status.source() {
+            // Made on this side of the line: the connection broke under the call, whatever code that was given.
+            fault = fault.kind(Kind::Unavailable).because(broken);
+        }
         match status.code() {
             Code::Unimplemented => fault.hint("this runtime does not serve the call"),
             _ => fault,
@@ -107,6 +112,12 @@ mod tests {
         let fault = |errno| Fault::new(Layer::OciRuntime, "exec", "x").syscall("execve", "/x", errno);
         assert_eq!((exit_code(&fault(2), 125), exit_code(&fault(13), 125), exit_code(&fault(2), 1)), (127, 126, 1));
         assert_eq!(exit_code(&Fault::invalid("a", "b"), 125), 125);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_under_a_call_is_unavailable() {
+        let broken = Status::from_error(Box::new(std::io::Error::from_raw_os_error(104)));
+        assert_eq!(from_status("ContainerStatus", &broken).class(), Kind::Unavailable);
     }
 
     #[test]

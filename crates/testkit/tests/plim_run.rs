@@ -150,6 +150,8 @@ fn in_front_it_outlives_a_killed_daemon() {
         assert!(Instant::now() < until, "it does not start\n{}", node.daemon.log_tail());
         std::thread::sleep(Duration::from_millis(50));
     }
+    // The answer of StartContainer has to reach plim first.
+    std::thread::sleep(Duration::from_millis(300));
     node.daemon.kill_9();
     std::thread::sleep(Duration::from_millis(700));
     node.daemon.start_again();
