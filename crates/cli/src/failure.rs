@@ -24,7 +24,8 @@ struct RichStatus {
 /// that is all that can be known.
 pub(crate) fn from_status(rpc: &str, status: &Status) -> Fault {
     carried(status).unwrap_or_else(|| {
-        let mut fault = Fault::new(Layer::Daemon, rpc, format!("{rpc}: {}", status.message())).kind(kind(status.code()));
+        let mut fault =
+            Fault::new(Layer::Daemon, rpc, format!("{rpc}: {}", status.message())).kind(kind(status.code()));
         if let Some(broken) = status.source() {
             // Made on this side of the line: the connection broke under the call, whatever code that was given.
             fault = fault.kind(Kind::Unavailable).because(broken);
