@@ -68,8 +68,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
         Fork::Child => {
             drop((ours, own));
             let ExecRequest { id, stdio, preserve_fds, .. } = request;
-            let channel = theirs;
-            child::exec(token, child::Exec { id, init, process, seccomp, tasks, stdio, preserve_fds, channel })
+            child::exec(token, child::Exec { id, init, process, seccomp, tasks, stdio, preserve_fds }, &theirs)
         }
     };
     drop(theirs);

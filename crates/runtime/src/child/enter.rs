@@ -24,44 +24,33 @@ pub(crate) struct Exec<'a> {
     pub tasks: Vec<OwnedFd>,
     pub stdio: Stdio,
     pub preserve_fds: u32,
-    pub channel: Channel,
 }
 
 /// Never returns: the program is executed, or the fault is sent and the process ends.
-pub(crate) fn exec(token: &SingleThread, exec: Exec<'_>) -> ! {
-    let Exec { id, init, process, seccomp, tasks, stdio, preserve_fds, channel } = exec;
-    match run(token, id, &init, &process, seccomp.as_ref(), tasks, stdio, preserve_fds) {
+pub(crate) fn exec(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> ! {
+    match run(token, exec) {
         Ok(never) => match never {},
-        Err(fault) => fail(&channel, fault),
+        Err(fault) => fail(channel, fault),
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn run(
-    token: &SingleThread,
-    id: &str,
-    init: &OwnedFd,
-    process: &ProcessPlan,
-    seccomp: Option<&Filter>,
-    tasks: Vec<OwnedFd>,
-    stdio: Stdio,
-    preserve_fds: u32,
-) -> Result<Infallible, Fault> {
+fn run(token: &SingleThread, exec: Exec<'_>) -> Result<Infallible, Fault> {
+    let Exec { id, init, process, seccomp, tasks, stdio, preserve_fds } = exec;
     let proc = begin(tasks)?;
-    oom_score(&proc, process)?;
+    oom_score(&proc, &process)?;
     drop(proc);
     let all =
         Namespaces::MOUNT.with(Namespaces::NET).with(Namespaces::UTS).with(Namespaces::IPC).with(Namespaces::CGROUP);
-    ns::join(token, init, all).at("namespace", "setns", "", || "cannot enter the container".into())?;
+    ns::join(token, &init, all).at("namespace", "setns", "", || "cannot enter the container".into())?;
     keyring(id)?;
     let console = match &stdio {
         Stdio::Console { .. } => {
             let root = RootDir::open(Path::new("/")).at("console", "open", "/", || "cannot open the rootfs".into())?;
-            console::open(&root, process, &stdio)?
+            console::open(&root, &process, &stdio)?
         }
         _ => None,
     };
     stdio::install(stdio, console)?;
-    let program = become_user(process, seccomp, preserve_fds)?;
-    program.execute(process.no_new_privileges.then_some(seccomp).flatten())
+    let program = become_user(&process, seccomp.as_ref(), preserve_fds)?;
+    program.execute(process.no_new_privileges.then_some(seccomp.as_ref()).flatten())
 }

@@ -51,18 +51,14 @@ pub(crate) struct Init<'a> {
     pub tasks: Vec<OwnedFd>,
     pub request: CreateRequest<'a>,
     pub gate: Gate,
-    pub channel: Channel,
 }
 
 /// Never returns: the program is executed, or the fault is sent and the process ends.
-pub(crate) fn init(token: &SingleThread, init: Init<'_>) -> ! {
-    let Init { plan, sources, tasks, request, gate, channel } = init;
-    let mut speak = channel;
-    let fault = match run(token, &plan, sources, tasks, request, gate, &mut speak) {
+pub(crate) fn init(token: &SingleThread, init: Init<'_>, mut channel: Channel) -> ! {
+    match run(token, init, &mut channel) {
         Ok(never) => match never {},
-        Err(fault) => fault,
-    };
-    fail(&speak, fault)
+        Err(fault) => fail(&channel, fault),
+    }
 }
 
 /// Sends the fault and ends. A parent that is gone cannot be told; the exit code is all that is left then.
@@ -72,15 +68,9 @@ fn fail(channel: &Channel, fault: Fault) -> ! {
     }
 }
 
-fn run(
-    token: &SingleThread,
-    plan: &Plan,
-    sources: Sources,
-    tasks: Vec<OwnedFd>,
-    request: CreateRequest<'_>,
-    gate: Gate,
-    channel: &mut Channel,
-) -> Result<Infallible, Fault> {
+fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<Infallible, Fault> {
+    let Init { plan, sources, tasks, request, gate } = init;
+    let plan = &plan;
     let proc = begin(tasks)?;
     enter_namespaces(token, plan, &sources)?;
     oom_score(&proc, &plan.process)?;

@@ -87,7 +87,7 @@ fn steps(
         Fork::Child => {
             drop(ours);
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
-            child::init(token, child::Init { plan, sources, tasks, request, gate, channel: theirs })
+            child::init(token, child::Init { plan, sources, tasks, request, gate }, theirs)
         }
     };
     let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3)
