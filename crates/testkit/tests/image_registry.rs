@@ -2,6 +2,7 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_fault::{Fault, Kind};
+use plimsoll_image::db::Record;
 use plimsoll_image::{Config, Db, Image, PullRequest, Store};
 use plimsoll_testkit::{Registry, Scratch, images, run};
 use serde_json::{Value, json};
@@ -205,6 +206,25 @@ async fn a_full_disk_is_the_stores_fault_and_leaves_nothing() {
     }
     run(Command::new("mount").args(["-o", "remount,size=200m"]).arg(&root)).ok();
     pull(&store, &reference).await.unwrap();
+}
+
+#[test]
+fn a_database_that_met_a_full_disk_works_again() {
+    let scratch = Scratch::new();
+    let root = scratch.dir("tiny");
+    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&root)).ok();
+    let db = Db::open(&root).unwrap();
+    let table = db.table::<String>("test");
+    table.put("ns", "before", &Record::new("kept".to_owned())).unwrap();
+    let ballast = root.join("ballast");
+    let full = Command::new("sh").args(["-c", "cat /dev/zero > ballast"]).current_dir(&root).output().unwrap();
+    assert!(!full.status.success());
+    let large = Record::new("x".repeat(1 << 20));
+    let fault = (0..8).find_map(|n| table.put("ns", &format!("large-{n}"), &large).err()).expect("the disk is full");
+    assert_eq!((fault.layer().name(), fault.class()), ("store", Kind::ResourceExhausted), "{fault}");
+    fs::remove_file(ballast).unwrap();
+    assert_eq!(table.read("ns", "before").unwrap().unwrap().value, "kept");
+    table.put("ns", "after", &Record::new("written".to_owned())).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

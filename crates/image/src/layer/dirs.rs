@@ -69,6 +69,8 @@ impl Dirs {
         let parent = self.folder(above)?;
         match rustix::fs::mkdirat(&*parent, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => {
+                // Whatever this process's umask is.
+                rustix::fs::chmodat(&*parent, name, Mode::from_raw_mode(0o755), AtFlags::empty())?;
                 self.implied.insert(path.to_owned());
             }
             Err(Errno::EXIST) if whiteout::is_whiteout(parent.as_fd(), name)? => {
