@@ -12,7 +12,9 @@ pub use txn::Txn;
 
 use crate::limits;
 use plimsoll_fault::{Fault, Kind, Layer, Result};
-use redb::{CommitError, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableError, TransactionError};
+use redb::{
+    CommitError, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableError, TransactionError,
+};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
