@@ -6,6 +6,11 @@ use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A daemon that was killed while it started a program is survived by its locks until that program is executed.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(10);
 
 /// Makes the root and state folders 0700. One that is there is tightened: pods' files and sockets lie in it.
 pub(crate) fn make(config: &Config) -> Result<(), Fault> {
@@ -30,12 +35,17 @@ pub(crate) fn own_state(config: &Config) -> Result<StateLock, Fault> {
     let fault = |what: &str| Fault::new(Layer::Daemon, "folders", format!("{what} {}", path.display()));
     let open = File::options().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(|error| fault("cannot open").because(&error))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(StateLock { _file: file }),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(fault("another daemon holds")
-            .kind(Kind::AlreadyExists)
-            .hint("each daemon needs a state folder of its own: --state")),
-        Err(errno) => Err(fault("cannot lock").because(&errno)),
+    let until = Instant::now() + LAST_BREATH;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(StateLock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(POLL),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let hint = "each daemon needs a state folder of its own: --state";
+                return Err(fault("another daemon holds").kind(Kind::AlreadyExists).hint(hint));
+            }
+            Err(errno) => return Err(fault("cannot lock").because(&errno)),
+        }
     }
 }
 

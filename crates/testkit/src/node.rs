@@ -42,8 +42,16 @@ impl Node {
     /// As [`Node::start`].
     #[must_use]
     pub fn start_with(more: &str) -> Node {
+        Node::start_in(Scratch::new(), more)
+    }
+
+    /// The same in a scratch that was made ready by the test.
+    ///
+    /// # Panics
+    /// As [`Node::start`].
+    #[must_use]
+    pub fn start_in(scratch: Scratch, more: &str) -> Node {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let scratch = Scratch::new();
         let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let bridge = format!("plimt{}", number % 1_000_000);
         let subnet = format!("10.{}.{}.0/24", 200 + number / 250 % 50, number % 250);
