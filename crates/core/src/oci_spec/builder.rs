@@ -1,5 +1,5 @@
 //! The only way to make a `config.json`: setters that take a JSON pointer, a value and its origin. What an image says can
-//! reach no control field, because the setter refuses it (DESIGN invariant 5; CVE-2026-53488 is what that prevents).
+//! reach no control field, because the setter refuses it (ARCHITECTURE, invariant 5; CVE-2026-53488 is what that prevents).
 
 use super::Origin;
 use plimsoll_fault::{Fault, Kind, Layer, Result};

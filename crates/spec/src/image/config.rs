@@ -24,7 +24,7 @@ pub struct ImageConfig {
 }
 
 /// What a container made from the image runs unless told otherwise. All of it is the image author's word: none of it may
-/// set a control field (DESIGN invariant 5).
+/// set a control field (ARCHITECTURE, invariant 5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct ContainerConfig {
