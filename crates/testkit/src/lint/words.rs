@@ -55,7 +55,7 @@ fn local_hosts() -> Vec<String> {
 
 /// The host at the front of what follows `://`, unless it is one that everybody knows.
 fn host(rest: &str) -> Option<String> {
-    const KNOWN: [&str; 4] = ["github.com", "localhost", "127.0.0.1", "index.crates.io"];
+    const KNOWN: [&str; 3] = ["github.com", "localhost", "127.0.0.1"];
     let authority = rest.split(|c: char| c == '/' || c == '"' || c == '\'' || c == ',' || c.is_whitespace()).next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?;
     (host.len() > 3 && !KNOWN.contains(&host)).then(|| host.to_owned())
