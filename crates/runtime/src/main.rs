@@ -6,8 +6,12 @@ mod cmd;
 mod log;
 
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_sys::arena::Arena;
 use plimsoll_sys::{SingleThread, seal};
 use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: Arena = Arena::new();
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod arena;
 pub mod bpf;
 pub mod caps;
 pub mod cgroup;
