@@ -51,20 +51,15 @@ pub struct NetworkConfig {
 /// How long a step may take before it is a Fault.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
+    /// From the shim's start to the address it prints.
     pub shim_start: Duration,
-    pub create: Duration,
-    pub start: Duration,
+    /// One CNI plugin.
     pub cni: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            shim_start: Duration::from_secs(10),
-            create: Duration::from_secs(120),
-            start: Duration::from_secs(30),
-            cni: Duration::from_secs(60),
-        }
+        Self { shim_start: Duration::from_secs(10), cni: Duration::from_secs(60) }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::paths;
 use crate::shim::{Exit, Launch, Launcher, Shim};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 type Key = (String, String);
@@ -63,6 +64,21 @@ pub(crate) async fn alive(core: &Core, namespace: &str, sandbox: &str) -> Option
     shim.ping_sandbox(sandbox).await.ok()?;
     core.shims().keep(namespace, sandbox, shim.clone());
     Some(shim)
+}
+
+/// Removes the socket file of a shim that is gone. Only ours, below the state folder; one that is not there is no error.
+pub(crate) fn remove_socket(core: &Core, address: &str) -> Result<()> {
+    let path = Path::new(address.strip_prefix("unix://").unwrap_or(address));
+    if path.parent() != Some(paths::socket_dir(&core.config().state).as_path()) {
+        return Ok(());
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            let what = format!("cannot remove the shim socket {}", path.display());
+            Err(Fault::new(Layer::Store, "shim", what).because(&e))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The file in a bundle in which our shim writes down an exit before it tells anybody.

@@ -68,15 +68,16 @@ async fn steps(core: &Core, id: &str, request: &CreateRequest, stage: &Stage, ro
     let sandbox = ready_sandbox(core, request)?;
     stage.enter("image");
     let image = image(core, namespace, &request.config).await?;
-    let mut record = new_record(request, &sandbox, &image)?;
-    core.containers().put(namespace, id, record.clone(), None).await?;
+    let record = new_record(request, &sandbox, &image)?;
+    let parent = record.parent.clone();
+    core.containers().put(namespace, id, record, None).await?;
     let (undo, ns, cid) = (core.clone(), namespace.clone(), id.to_owned());
     rollback.push("the record", async move { undo.containers().remove(&ns, &cid, None).await });
 
     stage.enter("snapshot");
     let (undo, ns, cid) = (core.clone(), namespace.clone(), id.to_owned());
     rollback.push("the snapshot", async move { super::remove::snapshot(&undo, &ns, &cid).await });
-    let accounts = snapshot(core, namespace, id, record.parent.clone(), &request.sandbox).await?;
+    let accounts = snapshot(core, namespace, id, parent, &request.sandbox).await?;
 
     stage.enter("spec");
     let user = oci_spec::resolve(&request.config.security, &image.config.config.user, &accounts)?;
@@ -91,11 +92,17 @@ async fn steps(core: &Core, id: &str, request: &CreateRequest, stage: &Stage, ro
     })
     .await?;
 
-    record.user = user.user;
-    record.cgroup = cgroup;
-    record.phase = ContainerPhase::Created;
     let event = Event::new(namespace, Topic::ContainerCreated).sandbox(&request.sandbox).container(id);
-    core.containers().put(namespace, id, record, Some(event)).await
+    let made = move |record: &mut ContainerRecord| {
+        record.user = user.user;
+        record.cgroup = cgroup;
+        record.phase = ContainerPhase::Created;
+        Some(event)
+    };
+    match core.containers().update(namespace, id, made).await? {
+        Some(_record) => Ok(()),
+        None => Err(Fault::new(Layer::Caller, "create", "the sandbox was removed meanwhile").kind(Kind::Cancelled)),
+    }
 }
 
 fn ready_sandbox(core: &Core, request: &CreateRequest) -> Result<SandboxRecord> {

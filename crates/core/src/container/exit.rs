@@ -17,6 +17,8 @@ type Key = (String, String);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Exit code of a container that never ran, as the kubelet knows it from other runtimes.
 const NOT_STARTED: i32 = 128;
+/// The reason of such a container.
+pub(super) const START_ERROR: &str = "StartError";
 /// Exit code of a container whose end nobody saw.
 const NOT_KNOWN: i32 = 255;
 
@@ -194,7 +196,7 @@ pub(super) async fn not_started(core: &Core, namespace: &str, id: &str, fault: &
         record.phase = ContainerPhase::Exited;
         record.exit_code = NOT_STARTED;
         record.finished_at = clock::now();
-        record.reason = "StartError".into();
+        record.reason = START_ERROR.into();
         record.message = fault.to_string();
         record.fault = Some(fault.clone());
         Some(Event::new(&ns, Topic::ContainerFailed).sandbox(&record.sandbox).container(&cid).fault(&fault))

@@ -1,10 +1,11 @@
 //! RemoveContainer: forgets a container and everything made for it.
 
+use super::exit;
 use super::resolve::resolve;
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
-use crate::state::blocking;
-use crate::{Core, paths, task};
+use crate::state::{ContainerRecord, blocking};
+use crate::{Core, paths, shims, task};
 use plimsoll_fault::{Kind, Result};
 use std::time::Duration;
 
@@ -26,14 +27,7 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     stage.enter("stop");
     super::stop(&core, &namespace, &id, Duration::ZERO).await?;
     stage.enter("task");
-    if let Some(shim) = core.shims().find(&namespace, &record.sandbox) {
-        match shim.delete(&id, "").await {
-            Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => {
-                return Err(fault.in_container(&id).in_pod(&record.sandbox));
-            }
-            _ => {}
-        }
-    }
+    task(&core, &namespace, &id, &record).await.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox))?;
     stage.enter("bundle");
     let bundle = paths::bundle(&core.config().state, &namespace, &id);
     blocking(move || task::remove_bundle(&bundle)).await?;
@@ -41,6 +35,20 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     snapshot(&core, &namespace, &id).await?;
     let event = Event::new(&namespace, Topic::ContainerRemoved).sandbox(&record.sandbox).container(&id);
     core.containers().remove(&namespace, &id, Some(event)).await
+}
+
+/// What the shim may still keep. A shim that went away in the middle of a start is cleaned up after.
+async fn task(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
+    let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
+        if record.reason == exit::START_ERROR {
+            shims::clean_up_after(core, namespace, &record.sandbox, id).await?;
+        }
+        return Ok(());
+    };
+    match shim.delete(id, "").await {
+        Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => Err(fault),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the container's own snapshot. One that is not there is not an error.

@@ -21,11 +21,7 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     let (id, record) = known(&core, &namespace, &id)?;
     check(&core, &namespace, &id, &record)?;
     stage.enter("record");
-    let starting = |record: &mut ContainerRecord| {
-        record.phase = ContainerPhase::Starting;
-        None
-    };
-    core.containers().update(&namespace, &id, starting).await?;
+    claim(&core, &namespace, &id).await?;
     stage.enter("runtime");
     match launch(&core, &namespace, &id, &record).await {
         Ok(pid) => {
@@ -48,9 +44,31 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     }
 }
 
+/// From created to starting, in one write: a stop or removal at the same moment comes before or after it.
+async fn claim(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let (sender, claimed) = std::sync::mpsc::sync_channel(1);
+    let starting = move |record: &mut ContainerRecord| {
+        let mine = record.phase == ContainerPhase::Created;
+        if mine {
+            record.phase = ContainerPhase::Starting;
+        }
+        // The receiver lives until the write is done.
+        sender.send(mine).ok();
+        None
+    };
+    core.containers().update(namespace, id, starting).await?;
+    match claimed.try_recv() {
+        Ok(true) => Ok(()),
+        _ => Err(refused(id, format!("container {id} was stopped or removed before it started"))),
+    }
+}
+
+fn refused(id: &str, what: String) -> Fault {
+    Fault::new(Layer::Caller, "start", what).kind(Kind::FailedPrecondition).in_container(id)
+}
+
 fn check(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
-    let refuse =
-        |what: String| Err(Fault::new(Layer::Caller, "start", what).kind(Kind::FailedPrecondition).in_container(id));
+    let refuse = |what: String| Err(refused(id, what));
     if record.phase != ContainerPhase::Created {
         return refuse(format!("container {id} is {:?}, not created", record.phase).to_lowercase());
     }

@@ -14,17 +14,22 @@ const DEATH: Duration = Duration::from_secs(60);
 /// Stops a container. Unknown or exited containers are not an error. A zero grace period kills at once. A caller with a
 /// shorter grace period than one that waits already does not wait longer than its own.
 pub async fn stop(core: &Core, namespace: &str, id: &str, grace: Duration) -> Result<()> {
-    let Some((id, record)) = resolve(core, namespace, id)? else { return Ok(()) };
-    halt(core, namespace, &id, &record, grace).await.map_err(|f| f.in_container(&id).in_pod(&record.sandbox))
+    let Some((id, _)) = resolve(core, namespace, id)? else { return Ok(()) };
+    while let Some(record) = core.containers().find(namespace, &id) {
+        match record.phase {
+            ContainerPhase::Making | ContainerPhase::Exited | ContainerPhase::Unknown => return Ok(()),
+            ContainerPhase::Created => never_start(core, namespace, &id).await?,
+            ContainerPhase::Starting => started(core, namespace, &id).await,
+            ContainerPhase::Running => {
+                let halted = halt(core, namespace, &id, &record, grace).await;
+                return halted.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn halt(core: &Core, namespace: &str, id: &str, record: &ContainerRecord, grace: Duration) -> Result<()> {
-    match record.phase {
-        ContainerPhase::Running => {}
-        ContainerPhase::Starting => started(core, namespace, id).await,
-        ContainerPhase::Created => return never_start(core, namespace, id).await,
-        ContainerPhase::Making | ContainerPhase::Exited | ContainerPhase::Unknown => return Ok(()),
-    }
     let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
         return super::lost(core, namespace, id).await;
     };
@@ -48,6 +53,8 @@ async fn halt(core: &Core, namespace: &str, id: &str, record: &ContainerRecord, 
 async fn started(core: &Core, namespace: &str, id: &str) {
     if let Err(fault) = super::start(core, namespace, id).await {
         tracing::debug!(container = id, %fault, "the start before a stop failed");
+        // A start that ended in the same moment has written its outcome when the caller looks again.
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

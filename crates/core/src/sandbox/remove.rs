@@ -5,7 +5,7 @@ use super::{files, resolve};
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
 use crate::state::blocking;
-use crate::{Core, cgroups, container, paths};
+use crate::{Core, cgroups, container, paths, shims};
 use plimsoll_fault::Result;
 
 /// Stops what still runs and removes sandbox and containers. An unknown sandbox is not an error.
@@ -32,6 +32,9 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     stage.enter("files");
     let dir = paths::sandbox_dir(&core.config().state, &namespace, &id);
     blocking(move || files::remove(&dir)).await?;
+    if let Some(address) = &record.shim_address {
+        shims::remove_socket(&core, address)?;
+    }
     let event = Event::new(&namespace, Topic::SandboxRemoved).sandbox(&id);
     core.sandboxes().remove(&namespace, &id, Some(event)).await?;
     // The parent is ours only when the request named none; other pods in it keep it.

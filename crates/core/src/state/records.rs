@@ -1,9 +1,11 @@
 //! What is kept of a sandbox and of a container: everything that recovery needs and nothing that can be derived.
 
+use super::shelf::Kept;
 use crate::container::{ContainerConfig, User};
 use crate::sandbox::RunRequest;
 use plimsoll_fault::Fault;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,5 +86,33 @@ pub struct ContainerRecord {
 impl ContainerRecord {
     pub fn alive(&self) -> bool {
         matches!(self.phase, ContainerPhase::Starting | ContainerPhase::Running)
+    }
+}
+
+impl Kept for SandboxRecord {
+    fn labels(&self) -> &BTreeMap<String, String> {
+        &self.request.config.labels
+    }
+
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+
+    fn owner(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Kept for ContainerRecord {
+    fn labels(&self) -> &BTreeMap<String, String> {
+        &self.config.labels
+    }
+
+    fn created_at(&self) -> i64 {
+        self.created_at
+    }
+
+    fn owner(&self) -> Option<String> {
+        Some(format!("sandbox/{}", self.sandbox))
     }
 }

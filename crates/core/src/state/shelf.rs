@@ -12,6 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Key = (String, String);
 
+/// What the store keeps beside the value of every record.
+pub(crate) trait Kept {
+    fn labels(&self) -> &BTreeMap<String, String>;
+    /// Nanoseconds since the epoch.
+    fn created_at(&self) -> i64;
+    /// The record that this one lives and dies with; `None` if it stands for itself.
+    fn owner(&self) -> Option<String>;
+}
+
 /// Cheap to clone; all clones are one.
 pub(crate) struct Shelf<T>(Arc<Inner<T>>);
 
@@ -30,7 +39,7 @@ impl<T> Clone for Shelf<T> {
     }
 }
 
-impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Shelf<T> {
+impl<T: Kept + Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Shelf<T> {
     /// Reads all records of the table.
     pub(crate) fn open(db: &Db, name: &'static str, journal: Journal) -> Result<Self> {
         let table = db.table::<T>(name);
@@ -111,8 +120,14 @@ impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Shelf<T> {
     fn store(&self, key: &Key, value: &T, event: Option<Event>) -> Result<()> {
         let inner = &self.0;
         let event = event.map(|event| inner.journal.numbered(event));
+        let record = Record {
+            labels: value.labels().clone(),
+            lease: value.owner(),
+            created_at: u64::try_from(value.created_at()).unwrap_or_default(),
+            value: value.clone(),
+        };
         inner.db.write(|txn| {
-            txn.put(&inner.table, &key.0, &key.1, &Record::new(value.clone()))?;
+            txn.put(&inner.table, &key.0, &key.1, &record)?;
             event.as_ref().map_or(Ok(()), |event| inner.journal.store(txn, event))
         })?;
         event.into_iter().for_each(|event| inner.journal.announce(event));
