@@ -54,10 +54,15 @@ pub(crate) fn container(field: &str, from: cri::LinuxContainerSecurityContext) -
         apparmor: apparmor(field, from.apparmor, &from.apparmor_profile)?,
         seccomp: seccomp(field, from.seccomp, &from.seccomp_profile_path)?,
         no_new_privs: from.no_new_privs,
-        // proto3 cannot tell "none" from "not given", and kubelet says "unmasked" by an empty list: it is taken at its word.
-        masked_paths: Some(from.masked_paths),
-        readonly_paths: Some(from.readonly_paths),
+        // proto3 cannot tell "none" from "not given". Kubelet means "unmasked" by an empty list, but only for pods with a user
+        // namespace (Kubernetes validates it): an empty list of any other client must not open the host's /proc.
+        masked_paths: given(from.masked_paths),
+        readonly_paths: given(from.readonly_paths),
     })
+}
+
+fn given(paths: Vec<String>) -> Option<Vec<String>> {
+    (!paths.is_empty()).then_some(paths)
 }
 
 fn namespaces(field: &str, from: Option<cri::NamespaceOption>) -> Result<NamespaceOptions, Fault> {
