@@ -109,6 +109,18 @@ impl Scratch {
         mounts.chain(cgroups).chain(processes).collect()
     }
 
+    /// What is still there after two seconds: a process may close its connections a moment before it is gone.
+    pub fn lasting(&self) -> Vec<String> {
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() || Instant::now() > until {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn mounts(&self) -> Vec<String> {
         let below = format!("{}/", self.path.display());
         leak::mounts_with(|p| p.starts_with(&below))

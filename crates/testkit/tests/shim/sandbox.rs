@@ -54,7 +54,7 @@ async fn namespaces_are_pinned_set_up_and_unpinned() {
     pod.shim.stop_sandbox("pod", Duration::ZERO).await.expect("stopping again is no error");
     pod.shim.shutdown_sandbox("pod").await.expect("shutdown");
     pod.shim.closed().await;
-    assert_eq!(pod.scratch.leftovers(), Vec::<String>::new());
+    assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -66,12 +66,18 @@ async fn a_shared_pid_namespace_has_an_init_that_goes_with_the_sandbox() {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     let nested = status.lines().find(|line| line.starts_with("NSpid:")).expect("NSpid");
     assert!(nested.ends_with("\t1"), "{nested}");
-    assert_eq!(std::fs::read_dir(format!("/proc/{pid}/fd")).expect("fds").count(), 3);
+    // The reply does not wait for the init to let go of what it was forked with.
+    let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).expect("fds").count();
+    let until = std::time::Instant::now() + Duration::from_secs(2);
+    while descriptors() != 3 && std::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(descriptors(), 3);
     pod.shim.shutdown_sandbox("pod").await.expect("shutdown");
     pod.shim.closed().await;
     assert!(!pinned.exists());
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
-    assert_eq!(pod.scratch.leftovers(), Vec::<String>::new());
+    assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }
 
 #[tokio::test]
