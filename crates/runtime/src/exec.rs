@@ -66,7 +66,8 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let (child, pidfd) = match spawn(token, Namespaces::NONE, Some(pid), v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
-            drop((ours, own));
+            // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
+            drop((ours, own, v2));
             let ExecRequest { id, stdio, preserve_fds, .. } = request;
             child::exec(token, child::Exec { id, init, process, seccomp, tasks, stdio, preserve_fds }, &theirs)
         }

@@ -66,7 +66,14 @@ async fn until_exit(core: &Core, namespace: &str, id: &str) -> Result<()> {
         match shim.wait(id, "").await {
             Ok(exit) => {
                 let told = details(&shim, id, exit).await;
-                record_exit(core, namespace, id, &told).await?;
+                // A full disk must not lose the exit: the shim keeps it until it is recorded.
+                while let Err(fault) = record_exit(core, namespace, id, &told).await {
+                    if fault.class() == Kind::NotFound {
+                        return Err(fault);
+                    }
+                    tracing::warn!(container = id, %fault, "an exit cannot be recorded yet");
+                    tokio::time::sleep(10 * PAUSE).await;
+                }
                 forget_task(&shim, id).await;
                 return Ok(());
             }
@@ -113,7 +120,8 @@ async fn record_exit(core: &Core, namespace: &str, id: &str, exit: &ExitRecord) 
             record.started_at = exit.started_at.map_or(record.finished_at, clock::nanos);
         }
         let event = Event::new(&ns, Topic::ContainerExited).sandbox(&record.sandbox).container(&cid);
-        if !exit.oom_killed {
+        // A child may have been killed while the container itself succeeded.
+        if !exit.oom_killed || exit.code == 0 {
             return Some(event);
         }
         record.reason = "OOMKilled".into();

@@ -29,9 +29,11 @@ pub(super) fn set(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
 fn within_the_pod(inputs: &Inputs<'_>) -> Result<()> {
     let refuse = |field: &str, what: &str| Err(Fault::invalid("assemble", format!("container field {field}: {what}")));
     let (pod, own) = (&inputs.sandbox.security, &inputs.config.security);
-    for (name, pod, own) in
-        [("network", pod.namespaces.network, own.namespaces.network), ("ipc", pod.namespaces.ipc, own.namespaces.ipc)]
-    {
+    for (name, pod, own) in [
+        ("network", pod.namespaces.network, own.namespaces.network),
+        ("ipc", pod.namespaces.ipc, own.namespaces.ipc),
+        ("pid", pod.namespaces.pid, own.namespaces.pid),
+    ] {
         if own == NamespaceMode::Node && pod != NamespaceMode::Node {
             return refuse(&format!("namespaces.{name}"), "is the host's, but the pod has its own");
         }

@@ -85,7 +85,8 @@ fn steps(
     let (child, pidfd) = match spawn(token, new, joined_pid(&sources), v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
-            drop(ours);
+            // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
+            drop((ours, v2));
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
             child::init(token, child::Init { plan, sources, tasks, request, gate }, theirs)
         }

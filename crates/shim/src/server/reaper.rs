@@ -14,13 +14,26 @@ impl Server {
     pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let at = SystemTime::now();
-            if let Some(key) = self.owner(pid) {
-                self.ended(&key, code(status), at);
-            } else if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.init == Some(pid)) {
-                crate::sandbox::init_ended(self, code(status));
+            if !self.claim(pid, code(status), at) {
+                // A worker may have reported, and ended, since the reports were last read: its child is known only now.
+                self.read_all_workers();
+                // What is still unknown is a worker, whose pipe tells more, or an orphan of a container.
+                self.claim(pid, code(status), at);
             }
-            // Everything else is a worker, whose pipe tells more, or an orphan of a container.
         }
+    }
+
+    /// Whether the child is one that the shim answers for; then its end is recorded.
+    fn claim(&mut self, pid: Pid, code: u32, at: SystemTime) -> bool {
+        if let Some(key) = self.owner(pid) {
+            self.ended(&key, code, at);
+            return true;
+        }
+        let init = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.init == Some(pid));
+        if init {
+            crate::sandbox::init_ended(self, code);
+        }
+        init
     }
 
     fn owner(&self, pid: Pid) -> Option<Key> {
