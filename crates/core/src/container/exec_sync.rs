@@ -8,7 +8,7 @@ use plimsoll_fault::{Fault, Kind, Layer, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Runs `request.command` to its end or to the timeout. Output past 16 MiB a stream is dropped.
+/// Runs `request.command` to its end or to the timeout. Output past 16 MiB of both streams together is dropped.
 pub async fn exec_sync(core: &Core, request: ExecSyncRequest) -> Result<ExecSyncOutput> {
     let (id, record) = known(core, &request.namespace, &request.id)?;
     let refuse = |what: String, kind| Err(Fault::new(Layer::Caller, "exec", what).kind(kind).in_container(&id));
