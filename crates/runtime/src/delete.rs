@@ -72,8 +72,11 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     if status != Status::Stopped {
         end(record, status)?;
     }
-    empty(record)?;
     let own: Vec<PathBuf> = record.cgroups.iter().map(|(_, path)| path.clone()).collect();
+    // A group that can be removed has nobody in it who would have to be looked for.
+    if !own.iter().all(|path| matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT))) {
+        empty(record)?;
+    }
     let first = own.first().map_or(Path::new(""), PathBuf::as_path);
     remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
     std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())

@@ -44,7 +44,7 @@ impl Record {
     pub(crate) fn load(root: &Root, id: &str) -> Result<(Self, PathBuf), Fault> {
         let folder = root.folder(id)?;
         let path = folder.join(STATE_FILE);
-        let text = match std::fs::read(&path) {
+        let text = match plimsoll_sys::file::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent(id)),
             Err(error) => return Err(error).at("load", "open", &path, || format!("cannot read the state of {id}")),
@@ -65,7 +65,7 @@ impl Record {
             Fault::new(Layer::OciRuntime, "save", "the state cannot be written as JSON").because(&error)
         })?;
         let path = folder.join(DRAFT_FILE);
-        std::fs::write(&path, text).at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
+        plimsoll_sys::file::write(&path, &text).at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
     }
 
     /// The container is made: its draft becomes its record.
@@ -151,7 +151,7 @@ pub(crate) fn absent(id: &str) -> Fault {
 /// Start time and whether it is a zombie, from `/proc/<pid>/stat`. The command name may hold anything, so fields are counted
 /// from its last closing parenthesis.
 pub(crate) fn process_start(pid: i32) -> Option<(u64, bool)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = plimsoll_sys::file::read_text(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
     let zombie = matches!(fields.next()?, "Z" | "X");
     Some((fields.nth(18)?.parse().ok()?, zombie))
@@ -162,6 +162,6 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    std::fs::write(&beside, bytes)?;
+    plimsoll_sys::file::write(&beside, bytes)?;
     std::fs::rename(&beside, path)
 }

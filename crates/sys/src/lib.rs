@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod detached;
 mod errno;
 pub mod fifo;
+pub mod file;
 pub mod fork;
 pub mod host;
 pub mod hostmount;

@@ -25,8 +25,7 @@ impl Procfs {
     }
 
     fn verified(fd: OwnedFd) -> Result<Self, Errno> {
-        let found = rustix::fs::fstatfs(&fd)?.f_type;
-        if found == PROC_SUPER_MAGIC { Ok(Self(fd)) } else { Err(Errno::XDEV) }
+        if holds(&fd)? { Ok(Self(fd)) } else { Err(Errno::XDEV) }
     }
 
     /// Opens a file of procfs itself: no mount, no magic link and no `..` on the way. `path` is relative.
@@ -54,6 +53,11 @@ impl Procfs {
         let dir = self.open(&format!("{pid}/ns"), OFlags::PATH | OFlags::DIRECTORY)?;
         rustix::fs::openat(&dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     }
+}
+
+/// Whether a descriptor is of a file in some procfs.
+pub fn holds(file: impl AsFd) -> Result<bool, Errno> {
+    Ok(rustix::fs::fstatfs(file)?.f_type == PROC_SUPER_MAGIC)
 }
 
 /// The name of one namespace kind under `/proc/<pid>/ns`.

@@ -64,9 +64,16 @@ fn realtime(base: i32, offset: &str) -> Option<i32> {
     (34..=64).contains(&number).then_some(number)
 }
 
-/// Blocks every signal; they are then taken by [`take`].
+/// Blocks every signal; they are then taken by [`take`], ignored ones too (a blocked signal is never discarded).
 pub fn block_all() -> Result<(), Errno> {
     mask(libc::SIG_SETMASK, true)
+}
+
+/// Gives SIGCHLD its default action: while it is ignored the kernel reaps children by itself.
+pub fn keep_children() -> Result<(), Errno> {
+    // SAFETY: SIG_DFL installs no handler.
+    let got = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    if got == libc::SIG_ERR { Err(errno::last()) } else { Ok(()) }
 }
 
 /// Unblocks every signal and gives each its default action again: what a program expects to be started with.

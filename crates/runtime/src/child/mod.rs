@@ -82,8 +82,11 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     }
     let root = rootfs::build(plan, sources)?;
     let console = console::make(&root, &plan.process, &request.stdio)?;
-    let mut state = hook_state(&proc, plan, &request)?;
-    hooks::run(&plan.hooks.create_container, "/hooks/createContainer", &state)?;
+    let hooked = !(plan.hooks.create_container.is_empty() && plan.hooks.start_container.is_empty());
+    let mut state = hooked.then(|| hook_state(&proc, plan, &request)).transpose()?;
+    if let Some(state) = &state {
+        hooks::run(&plan.hooks.create_container, "/hooks/createContainer", state)?;
+    }
     rootfs::enter(token, plan, root, request.no_pivot)?;
     set_names(plan)?;
     sysctls(&proc, plan)?;
@@ -96,8 +99,10 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds)?;
     channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
     wait_for_release(gate, channel)?;
-    state.status = Status::Created;
-    hooks::run(&plan.hooks.start_container, "/hooks/startContainer", &state)?;
+    if let Some(state) = &mut state {
+        state.status = Status::Created;
+        hooks::run(&plan.hooks.start_container, "/hooks/startContainer", state)?;
+    }
     program.execute(plan.process.no_new_privileges.then_some(plan.seccomp.as_ref()).flatten())
 }
 

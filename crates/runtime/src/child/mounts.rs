@@ -6,6 +6,7 @@ use crate::fault::{At, Os};
 use crate::plan::{MountKind, MountPlan, Plan};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::mount::{self, ATTR_RDONLY, Attributes, NewError};
+use plimsoll_sys::procfs;
 use plimsoll_sys::root::RootDir;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -14,16 +15,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
-    let prefix = path_of(root.as_fd())?;
     for (mount, bind) in plan.mounts.iter().zip(binds) {
-        one(root, &prefix, mount, bind)
+        one(root, mount, bind)
             .map_err(|fault| fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer()))))?;
     }
     Ok(())
 }
 
-fn one(root: &RootDir, prefix: &Path, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
-    let target = target(root, prefix, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
+fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
+    let target = target(root, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
     let made = match (&plan.kind, bind) {
         (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
         (MountKind::Cgroup, _) => return v1_mount::make(root, plan, &target),
@@ -75,7 +75,8 @@ pub(super) fn describe(plan: &MountPlan) -> String {
 
 /// The place inside the root, made if missing. `/proc` and `/sys` must be plain directories: a link of the image there
 /// would lead the mount astray (CVE-2019-19921, CVE-2023-27561), and nothing else may land inside procfs by way of a link.
-fn target(root: &RootDir, prefix: &Path, plan: &MountPlan, directory: bool) -> Result<OwnedFd, Fault> {
+/// Where a place is can only be asked by its name, which costs ten times what asking for its filesystem does.
+fn target(root: &RootDir, plan: &MountPlan, directory: bool) -> Result<OwnedFd, Fault> {
     let what = || describe(plan);
     if plan.is_new("proc") || plan.is_new("sysfs") {
         if let Ok(found) = root.find_link(&plan.target) {
@@ -89,8 +90,11 @@ fn target(root: &RootDir, prefix: &Path, plan: &MountPlan, directory: bool) -> R
     }
     let made = if directory { root.make_dirs(&plan.target) } else { root.make_file(&plan.target) };
     let made = made.at("mount", "openat2", &plan.target, what)?;
-    let landed = path_of(made.as_fd())?;
-    let inside = landed.strip_prefix(prefix).map_or(landed.clone(), |rest| Path::new("/").join(rest));
+    if !procfs::holds(&made).at("mount", "fstatfs", &plan.target, what)? {
+        return Ok(made);
+    }
+    let (top, landed) = (path_of(root.as_fd())?, path_of(made.as_fd())?);
+    let inside = landed.strip_prefix(&top).map_or(landed.clone(), |rest| Path::new("/").join(rest));
     if inside.starts_with("/proc") && inside != plan.target {
         let fault = Fault::new(Layer::OciRuntime, "mount", describe(plan)).kind(Kind::FailedPrecondition);
         return Err(fault.why(format!("a link in the image leads to {}", inside.display())));

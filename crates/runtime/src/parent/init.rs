@@ -12,7 +12,7 @@ use crate::sync::{Channel, Message};
 use crate::{CreateRequest, Created, Root, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
-use plimsoll_sys::SingleThread;
+use plimsoll_sys::{SingleThread, file};
 use plimsoll_sys::process::{Fork, Namespaces};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -97,6 +97,7 @@ fn steps(
     drop((theirs, listener, tasks, v2, sources));
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
     record.draft(&folder)?;
+    cgroup.limit_devices(&plan)?;
     await_ready(&ours, &record)?;
     Record::publish(&folder)?;
     if let Some(path) = request.pid_file {
@@ -120,7 +121,7 @@ fn decide(root: &Root, config: &[u8], bundle: &Path, request: &CreateRequest<'_>
 
 /// What later verbs need of the config.
 fn keep(folder: &Path, config: &[u8], plan: &Plan) -> Result<(), Fault> {
-    write_atomic(&folder.join(CONFIG_FILE), config)
+    file::write(&folder.join(CONFIG_FILE), config)
         .at("save", "write", folder, || "cannot keep the container's config".into())?;
     plan.seccomp.as_ref().map_or(Ok(()), |filter| kept_filter::save(folder, filter))
 }

@@ -1,6 +1,6 @@
 //! One group's folder: making, writing, joining, killing, removing.
 
-use crate::process;
+use crate::{file, process};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -125,7 +125,7 @@ fn children(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The pids in `cgroup.procs` of one folder, in the caller's pid namespace; processes outside it (shown as 0) are left out.
 pub fn processes(folder: &Path) -> io::Result<Vec<Pid>> {
-    match std::fs::read_to_string(folder.join("cgroup.procs")) {
+    match file::read_text(&folder.join("cgroup.procs")) {
         Ok(text) => Ok(text.lines().filter_map(|l| l.parse().ok()).filter_map(Pid::from_raw).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         // ENODEV: the group was removed while it was read.
@@ -143,5 +143,5 @@ pub fn write_file(folder: &Path, file: &str, value: &str) -> Result<(), Errno> {
 
 /// A control file's text without the newline at its end.
 pub fn read_file(folder: &Path, file: &str) -> io::Result<String> {
-    Ok(std::fs::read_to_string(folder.join(file))?.trim_end().to_owned())
+    Ok(crate::file::read_text(&folder.join(file))?.trim_end().to_owned())
 }

@@ -5,6 +5,7 @@ mod dir;
 
 pub use dir::{Group, processes, read_file, write_file};
 
+use crate::file;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,7 @@ impl Hierarchy {
 
 /// Looks at `/sys/fs/cgroup` and `/proc/self/cgroup`. v1 trees that are not mounted are left out.
 pub fn detect() -> io::Result<Layout> {
-    let text = std::fs::read_to_string("/proc/self/cgroup")?;
+    let text = file::read_text(Path::new("/proc/self/cgroup"))?;
     let lines = parse(&text);
     if magic(Path::new(MOUNT)) == Some(CGROUP2_SUPER_MAGIC) {
         let own = lines.into_iter().find(|(controllers, _)| controllers.is_empty()).map(|(_, own)| own);

@@ -1,0 +1,206 @@
+/* The physical floor of `run /bin/true`: one process that makes, with bare system calls and nothing checked twice, what an OCI
+ * runtime must make for the bundle that the benchmark runs. No JSON, no state, no safe path resolution, no loopback interface.
+ * What stands against it is a runtime's own share of a start.
+ *
+ *   floor ROOTFS CGROUP          (a cgroup v2 folder that does not exist yet)
+ *   floor ROOTFS CGROUP FILTER   (a file of classic BPF, loaded before the exec)
+ *
+ * Sealing is included: like any runtime that enters a container, it runs itself once more from a read-only copy of its mount. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void must(long got, const char *what)
+{
+    if (got < 0) {
+        perror(what);
+        _exit(2);
+    }
+}
+
+/* A program that runs from a read-only mount cannot be written through /proc/PID/exe (CVE-2019-5736). */
+static void seal(char **argv, char **envp)
+{
+    struct statvfs at;
+    must(statvfs("/proc/self/exe", &at), "statvfs");
+    if (at.f_flag & ST_RDONLY)
+        return;
+    int tree = syscall(SYS_open_tree, AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    must(tree, "open_tree");
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr), "mount_setattr");
+    must(syscall(SYS_execveat, tree, "", argv, envp, AT_EMPTY_PATH), "execveat");
+}
+
+/* Denies every device but those of runc's default list: type and major in one comparison, then the minor. */
+static void limit_devices(int cgroup)
+{
+#define LOAD(to, at) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = to, .src_reg = 1, .off = at }
+#define JEQ(reg, value, by) { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = reg, .off = by, .imm = value }
+#define RET(value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = value }, { .code = BPF_JMP | BPF_EXIT }
+    struct bpf_insn code[] = {
+        LOAD(2, 0),  /* access << 16 | type */
+        LOAD(4, 4),  /* major */
+        LOAD(5, 8),  /* minor */
+        { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 3, .src_reg = 2 },
+        { .code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = 3, .imm = 16 },
+        JEQ(3, BPF_DEVCG_ACC_MKNOD, 11),
+        { .code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = 2, .imm = 0xffff },
+        { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 2, .off = 11, .imm = BPF_DEVCG_DEV_CHAR },
+        JEQ(4, 136, 8),
+        { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 4, .off = 2, .imm = 1 },
+        { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 4, .off = 8, .imm = 5 },
+        { .code = BPF_JMP | BPF_JGT | BPF_K, .dst_reg = 5, .off = 7, .imm = 2 },
+        JEQ(5, 3, 4), JEQ(5, 5, 3), JEQ(5, 7, 2), JEQ(5, 8, 1),
+        { .code = BPF_JMP | BPF_JGT | BPF_K, .dst_reg = 5, .off = 2, .imm = 9 },
+        RET(1),
+        RET(0),
+    };
+    union bpf_attr load = { .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insns = (uintptr_t)code, .insn_cnt = sizeof code / sizeof *code,
+        .license = (uintptr_t)"GPL" };
+    int program = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+    must(program, "BPF_PROG_LOAD");
+    union bpf_attr attach = { .target_fd = cgroup, .attach_bpf_fd = program, .attach_type = BPF_CGROUP_DEVICE, .attach_flags = BPF_F_ALLOW_MULTI };
+    must(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach), "BPF_PROG_ATTACH");
+    close(program);
+}
+
+static void fresh(const char *kind, const char *to, unsigned long flags, const char *data)
+{
+    must(mount(kind, to, kind, flags, data), to);
+}
+
+static void devices(void)
+{
+    static const struct { const char *path; unsigned major, minor; } nodes[] = {
+        { "dev/null", 1, 3 }, { "dev/zero", 1, 5 }, { "dev/full", 1, 7 }, { "dev/random", 1, 8 }, { "dev/urandom", 1, 9 }, { "dev/tty", 5, 0 },
+    };
+    for (unsigned i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        must(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
+    must(symlink("/proc/self/fd", "dev/fd"), "dev/fd");
+    must(symlink("/proc/self/fd/0", "dev/stdin"), "dev/stdin");
+    must(symlink("/proc/self/fd/1", "dev/stdout"), "dev/stdout");
+    must(symlink("/proc/self/fd/2", "dev/stderr"), "dev/stderr");
+    must(symlink("pts/ptmx", "dev/ptmx"), "dev/ptmx");
+}
+
+static void mounts(const char *rootfs)
+{
+    const unsigned long no = MS_NOSUID | MS_NOEXEC | MS_NODEV;
+    must(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "rslave");
+    must(mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL), "bind");
+    must(chdir(rootfs), "chdir");
+    fresh("proc", "proc", 0, NULL);
+    fresh("tmpfs", "dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
+    must(mkdir("dev/pts", 0755), "dev/pts");
+    must(mkdir("dev/shm", 0755), "dev/shm");
+    must(mkdir("dev/mqueue", 0755), "dev/mqueue");
+    fresh("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    fresh("tmpfs", "dev/shm", no, "mode=1777,size=65536k");
+    fresh("mqueue", "dev/mqueue", no, NULL);
+    fresh("sysfs", "sys", no | MS_RDONLY, NULL);
+    fresh("cgroup2", "sys/fs/cgroup", no | MS_RELATIME | MS_RDONLY, NULL);
+    devices();
+    must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
+    must(umount2(".", MNT_DETACH), "umount");
+    must(chdir("/"), "chdir");
+}
+
+static void hide(void)
+{
+    static const char *readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+    static const char *masked[] = { "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi" };
+    for (unsigned i = 0; i < sizeof readonly / sizeof *readonly; i++) {
+        if (mount(readonly[i], readonly[i], NULL, MS_BIND | MS_REC, NULL) == 0)
+            must(mount(NULL, readonly[i], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), readonly[i]);
+        else if (errno != ENOENT)
+            must(-1, readonly[i]);
+    }
+    for (unsigned i = 0; i < sizeof masked / sizeof *masked; i++) {
+        if (mount("/dev/null", masked[i], NULL, MS_BIND, NULL) == 0 || errno == ENOENT)
+            continue;
+        fresh("tmpfs", masked[i], MS_RDONLY, "nr_inodes=1,nr_blocks=1");
+    }
+    must(mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), "read-only root");
+}
+
+static void credentials(void)
+{
+    const uint32_t keep = 1u << CAP_AUDIT_WRITE | 1u << CAP_KILL | 1u << CAP_NET_BIND_SERVICE;
+    for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+        if (cap > 31 || !(keep >> cap & 1))
+            must(prctl(PR_CAPBSET_DROP, cap), "PR_CAPBSET_DROP");
+    struct rlimit files = { 1024, 1024 };
+    must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
+    must(setresgid(0, 0, 0), "setresgid");
+    must(setresuid(0, 0, 0), "setresuid");
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct sets[2] = { { keep, keep, 0 }, { 0, 0, 0 } };
+    must(syscall(SYS_capset, &header, sets), "capset");
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+}
+
+static void filter(int file)
+{
+    static struct sock_filter code[BPF_MAXINSNS];
+    long length = read(file, code, sizeof code);
+    must(length, "the filter");
+    struct sock_fprog program = { length / sizeof *code, code };
+    must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), "seccomp");
+}
+
+int main(int argc, char **argv, char **envp)
+{
+    if (argc < 3)
+        return 2;
+    seal(argv, envp);
+    must(mkdir(argv[2], 0755), argv[2]);
+    int cgroup = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(cgroup, argv[2]);
+    limit_devices(cgroup);
+    int pidfd = -1;
+    struct clone_args args = { .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_INTO_CGROUP | CLONE_PIDFD,
+        .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD, .cgroup = cgroup };
+    long child = syscall(SYS_clone3, &args, sizeof args);
+    must(child, "clone3");
+    if (child == 0) {
+        int profile = argc > 3 ? open(argv[3], O_RDONLY | O_CLOEXEC) : -1;
+        must(setsid(), "setsid");
+        mounts(argv[1]);
+        must(sethostname("floor", 5), "sethostname");
+        hide();
+        credentials();
+        if (profile >= 0)
+            filter(profile);
+        char *command[] = { "/bin/true", NULL };
+        char *environment[] = { "PATH=/bin", NULL };
+        execve(command[0], command, environment);
+        must(-1, "execve");
+    }
+    int status;
+    must(waitpid(child, &status, 0), "waitpid");
+    must(rmdir(argv[2]), "rmdir");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
