@@ -65,7 +65,8 @@ impl Record {
             Fault::new(Layer::OciRuntime, "save", "the state cannot be written as JSON").because(&error)
         })?;
         let path = folder.join(DRAFT_FILE);
-        plimsoll_sys::file::write(&path, &text).at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
+        plimsoll_sys::file::write(&path, &text)
+            .at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
     }
 
     /// The container is made: its draft becomes its record.
