@@ -4,7 +4,7 @@ use crate::fault::At;
 use crate::parent::cgroup::locate;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
-use crate::{Root, hooks, kill, pause};
+use crate::{Root, hooks, kill};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::cgroup::Group;
@@ -58,7 +58,9 @@ fn abandoned(spec: &Spec, id: &str) -> Result<(), Fault> {
     let what = || "cannot remove what an interrupted create left".to_owned();
     if let Some(path) = own.first() {
         let group = Group { path: path.clone() };
-        group.kill(Signal::KILL.as_raw()).at("delete", "kill", path, what)?;
+        if group.kill_now().is_err() {
+            group.kill(Signal::KILL.as_raw()).at("delete", "kill", path, what)?;
+        }
     }
     remove_groups(&own, &[]).at("delete", "rmdir", own.first().map_or(Path::new(""), PathBuf::as_path), what)
 }
@@ -70,7 +72,7 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
         return Err(Fault::new(Layer::OciRuntime, "delete", what).kind(Kind::FailedPrecondition));
     }
     if status != Status::Stopped {
-        end(record, status)?;
+        end(record)?;
     }
     let own: Vec<PathBuf> = record.cgroups.iter().map(|(_, path)| path.clone()).collect();
     // A group that can be removed has nobody in it who would have to be looked for.
@@ -83,16 +85,12 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
 }
 
 /// Kills the init and waits until it has ended (not until it is reaped: that is its parent's).
-fn end(record: &Record, status: Status) -> Result<(), Fault> {
+fn end(record: &Record) -> Result<(), Fault> {
     let Some(pidfd) = record.pidfd() else { return Ok(()) };
     match kill::init(record, Signal::KILL.as_raw()) {
         Ok(()) => {}
         Err(fault) if fault.class() == Kind::FailedPrecondition => {}
         Err(fault) => return Err(fault),
-    }
-    // A frozen process dies only once it is thawed.
-    if status == Status::Paused {
-        pause::thaw(record)?;
     }
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     loop {

@@ -2,10 +2,11 @@
 //! at create) and, while the init waits, `start.sock`.
 
 use crate::fault::At;
+use crate::pause::Freezer;
 use crate::root::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
-use plimsoll_sys::cgroup::{Group, read_file};
+use plimsoll_sys::cgroup::Group;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -96,7 +97,7 @@ impl Record {
         if folder.join(START_SOCKET).exists() {
             return Status::Created;
         }
-        if self.is_frozen() { Status::Paused } else { Status::Running }
+        if Freezer::of(self).is_some_and(|freezer| freezer.is_asked()) { Status::Paused } else { Status::Running }
     }
 
     /// Whether the init runs: same start time, not a zombie.
@@ -112,14 +113,6 @@ impl Record {
 
     pub(crate) fn groups(&self) -> impl Iterator<Item = Group> {
         self.cgroups.iter().map(|(_, path)| Group { path: path.clone() })
-    }
-
-    fn is_frozen(&self) -> bool {
-        self.cgroups.iter().any(|(controllers, path)| match controllers.as_str() {
-            "freezer" => read_file(path, "freezer.state").is_ok_and(|s| s != "THAWED"),
-            "" => read_file(path, "cgroup.freeze").is_ok_and(|s| s == "1"),
-            _ => false,
-        })
     }
 
     /// The state JSON everybody sees.

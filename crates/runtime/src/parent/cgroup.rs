@@ -1,11 +1,10 @@
 //! The container's cgroup: made and limited before its first process exists, joined by that process itself.
 
-use crate::fault::{At, Os, bad_config};
-use crate::plan::{Plan, Setting, device_program, rules, v1_settings, v2_settings};
+use super::limits::{limit_devices, write_all};
+use crate::fault::{At, bad_config};
+use crate::plan::{Plan, rules, v1_devices, v1_settings, v2_settings};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_sys::bpf;
 use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, processes, read_file, write_file};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,27 +23,26 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Makes the folders and writes the limits. On a fault everything made is in `made` for the caller's undo.
     pub(crate) fn make(&mut self, plan: &Plan, id: &str) -> Result<(), Fault> {
-        let layout =
-            detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())?;
-        match layout {
+        match layout()? {
             Layout::V1(trees) => {
-                let settings = v1_settings(&plan.resources)?;
+                let mut settings = v1_devices(&plan.resources)?;
+                settings.extend(v1_settings(&plan.resources)?);
                 for tree in &trees {
                     self.make_in(tree, plan, id)?;
                 }
-                settings.iter().try_for_each(|setting| self.write(setting))
+                write_all(&self.folders, &settings)
             }
             Layout::V2(tree) => {
                 self.is_v2 = true;
                 let settings = v2_settings(&plan.resources)?;
                 self.make_in(&tree, plan, id)?;
-                settings.iter().try_for_each(|setting| self.write(setting))
+                write_all(&self.folders, &settings)
             }
         }
     }
 
     fn make_in(&mut self, tree: &Hierarchy, plan: &Plan, id: &str) -> Result<(), Fault> {
-        let path = tree.folder(&group_path(plan.cgroup_path.as_deref(), &tree.own, id)?);
+        let path = tree.folder(&group_path(plan.cgroup_path.as_deref(), &base(tree), id)?);
         let cpuset = tree.has("cpuset");
         let v2 = self.is_v2;
         let made = &mut self.made;
@@ -53,7 +51,7 @@ impl Cgroup {
             if cpuset {
                 inherit_cpuset(folder)?;
             }
-            if v2 { delegate(folder) } else { Ok(()) }
+            if v2 { delegate(&tree.mount, folder) } else { Ok(()) }
         };
         let (_, new) = Group::make(&tree.mount, &path, each)
             .at("cgroup", "mkdir", &path, || format!("cannot make the cgroup {}", path.display()))?;
@@ -67,38 +65,9 @@ impl Cgroup {
     /// v2 has no file for devices, but a program. Checking it takes the kernel 0.3 ms: called when the container's process
     /// has been made and builds its root, long before it executes anything.
     pub(crate) fn limit_devices(&self, plan: &Plan) -> Result<(), Fault> {
-        if !self.is_v2 {
-            return Ok(());
-        }
-        let Some(program) = device_program(&rules(&plan.resources.devices)?) else { return Ok(()) };
-        let Some((_, path)) = self.folders.first() else { return Ok(()) };
-        let what = || "config.json: /linux/resources/devices: cannot limit device access".to_owned();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).at("cgroup", "open", path, what)?;
-        let program = bpf::load_device_program(&program).at("cgroup", "bpf", "BPF_PROG_LOAD", what)?;
-        bpf::attach_device_program(&program, &folder).at("cgroup", "bpf", "BPF_PROG_ATTACH", what)
-    }
-
-    fn write(&self, setting: &Setting) -> Result<(), Fault> {
-        let pointer = format!("/linux/resources{}", setting.pointer);
-        let of = |(controllers, _): &&(String, PathBuf)| {
-            self.is_v2 || controllers.split(',').any(|c| c == setting.controller)
-        };
-        let Some((_, folder)) = self.folders.iter().find(of) else {
-            let what = format!("config.json: {pointer}: this host has no {} controller", setting.controller);
-            return Err(Fault::new(Layer::Kernel, "cgroup", what).detail(|d| d.pointer = Some(pointer)));
-        };
-        match write_file(folder, &setting.file, &setting.value) {
-            Ok(()) => Ok(()),
-            Err(Errno::NOENT) if setting.optional => Ok(()),
-            Err(error) => {
-                let what = format!("config.json: {pointer}: cannot write {:?} to {}", setting.value, setting.file);
-                let path = folder.join(&setting.file);
-                let layer = if error == Errno::NOENT { Layer::Kernel } else { Layer::OciRuntime };
-                Err(Fault::new(layer, "cgroup", what)
-                    .os("write", path, &error.into())
-                    .detail(|d| d.pointer = Some(pointer)))
-            }
+        match self.folders.first() {
+            Some((_, path)) if self.is_v2 => limit_devices(path, &rules(&plan.resources.devices)?),
+            _ => Ok(()),
         }
     }
 
@@ -119,15 +88,26 @@ impl Cgroup {
     }
 }
 
+pub(crate) fn layout() -> Result<Layout, Fault> {
+    detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())
+}
+
+/// What a relative path is below: on v1 the caller's own group; on v2 the one above it, because a group with processes in it
+/// (the caller) cannot give controllers to groups below it.
+fn base(tree: &Hierarchy) -> PathBuf {
+    match tree.own.parent() {
+        Some(above) if tree.controllers.is_empty() => above.to_owned(),
+        _ => tree.own.clone(),
+    }
+}
+
 /// Where the folders of a container would be, whether or not they exist.
 pub(crate) fn locate(given: Option<&str>, id: &str) -> Result<Vec<PathBuf>, Fault> {
-    let layout =
-        detect().at("cgroup", "open", "/proc/self/cgroup", || "cannot find the cgroups of this host".into())?;
-    let trees = match layout {
+    let trees = match layout()? {
         Layout::V1(trees) => trees,
         Layout::V2(tree) => vec![tree],
     };
-    trees.iter().map(|tree| group_path(given, &tree.own, id).map(|group| tree.folder(&group))).collect()
+    trees.iter().map(|tree| group_path(given, &base(tree), id).map(|group| tree.folder(&group))).collect()
 }
 
 pub(crate) fn tasks_of<'a>(folders: impl Iterator<Item = &'a Path>) -> Result<Vec<OwnedFd>, Fault> {
@@ -145,7 +125,7 @@ pub(crate) fn v2_folder_of<'a>(mut folders: impl Iterator<Item = &'a Path>) -> R
     group.folder().map(Some).at("cgroup", "open", path, || "cannot open the container's cgroup".into())
 }
 
-/// An absolute path is from the tree's root, a relative one (or the id, when none is given) from the caller's own group.
+/// An absolute path is from the tree's root, a relative one (or the id, when none is given) below `own`.
 fn group_path(given: Option<&str>, own: &Path, id: &str) -> Result<PathBuf, Fault> {
     let given = Path::new(given.unwrap_or(id));
     let mut out = if given.is_absolute() { PathBuf::from("/") } else { own.to_owned() };
@@ -187,15 +167,43 @@ fn inherit_cpuset(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns the parent's controllers on for a v2 folder, as far as the parent has them.
-fn delegate(folder: &Path) -> io::Result<()> {
+/// Turns on for a v2 folder every controller that the root of the tree has, on the whole way down: somebody else may have
+/// made the folders above without any.
+fn delegate(mount: &Path, folder: &Path) -> io::Result<()> {
     let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
-    let on = read_file(parent, "cgroup.subtree_control")?;
-    let all = read_file(parent, "cgroup.controllers")?;
-    for controller in all.split_whitespace().filter(|name| !on.split_whitespace().any(|is| is == *name)) {
-        match write_file(parent, "cgroup.subtree_control", &format!("+{controller}")) {
-            // EBUSY: processes in the parent forbid it; a limit that needs it will say so when written.
-            Ok(()) | Err(Errno::BUSY | Errno::INVAL | Errno::NOTSUP | Errno::NOENT) => {}
+    let all = read_file(mount, "cgroup.controllers")?;
+    let below = parent.strip_prefix(mount).map_err(|_| io::ErrorKind::NotFound)?;
+    let mut at = mount.to_owned();
+    turn_on(&at, &all)?;
+    for name in below.components() {
+        at.push(name);
+        turn_on(&at, &all)?;
+    }
+    Ok(())
+}
+
+/// As far as the group has them and may give them on; a limit that needs a missing one says so when it is written.
+fn turn_on(group: &Path, controllers: &str) -> io::Result<()> {
+    let on = match read_file(group, "cgroup.subtree_control") {
+        Ok(on) => on,
+        // Gone, or not readable by an ordinary user.
+        Err(_) => return Ok(()),
+    };
+    let off: Vec<String> = controllers
+        .split(' ')
+        .filter(|c| !c.is_empty() && on.split(' ').all(|o| o != *c))
+        .map(|c| format!("+{c}"))
+        .collect();
+    if off.is_empty() || write_file(group, "cgroup.subtree_control", &off.join(" ")).is_ok() {
+        return Ok(());
+    }
+    for one in off {
+        match write_file(group, "cgroup.subtree_control", &one) {
+            // EBUSY: processes in the group forbid it.
+            Ok(())
+            | Err(
+                Errno::BUSY | Errno::INVAL | Errno::NOTSUP | Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::ROFS,
+            ) => {}
             Err(error) => return Err(error.into()),
         }
     }

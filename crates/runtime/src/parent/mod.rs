@@ -2,6 +2,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod init;
+pub(crate) mod limits;
 pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod undo;

@@ -15,7 +15,7 @@ pub(crate) use mounts::{MountKind, MountPlan};
 pub(crate) use namespaces::NamespacePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
-pub(crate) use resources::{Setting, device_program, rules, v1_settings, v2_settings};
+pub(crate) use resources::{Missing, Rule, Setting, device_program, rules, v1_devices, v1_settings, v2_settings};
 
 use crate::fault::bad_config;
 use crate::seccomp::{Arch, Filter};

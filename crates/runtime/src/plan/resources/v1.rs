@@ -1,9 +1,9 @@
 //! The files of cgroup v1.
 
-use super::{Setting, rules};
+use super::{Setting, pids, rdma, rules};
 use crate::fault::bad_config;
 use plimsoll_fault::Fault;
-use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Resources};
+use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Network, Resources};
 
 /// In the order in which they must be written to a fresh group.
 pub(crate) fn v1_settings(resources: &Resources) -> Result<Vec<Setting>, Fault> {
@@ -11,34 +11,38 @@ pub(crate) fn v1_settings(resources: &Resources) -> Result<Vec<Setting>, Fault> 
         return Err(bad_config("/linux/resources/unified", "this host has cgroup v1 controllers"));
     }
     let mut out = Vec::new();
-    devices(resources, &mut out)?;
     if let Some(cpu) = &resources.cpu {
         self::cpu(cpu, &mut out);
     }
     if let Some(memory) = &resources.memory {
         self::memory(memory, &mut out);
     }
-    if let Some(limit) = resources.pids.and_then(|p| p.limit) {
-        let value = if limit < 0 { "max".to_owned() } else { limit.max(1).to_string() };
-        out.push(Setting::new("pids", "pids.max", value, "/pids/limit"));
-    }
+    pids(resources, &mut out);
     if let Some(io) = &resources.block_io {
         block_io(io, &mut out);
     }
-    for limit in &resources.hugepage_limits {
+    for (index, limit) in resources.hugepage_limits.iter().enumerate() {
+        let pointer = format!("/hugepageLimits/{index}");
         let file = format!("hugetlb.{}.limit_in_bytes", limit.page_size);
-        out.push(Setting::new("hugetlb", &file, limit.limit, "/hugepageLimits"));
+        out.push(Setting::new("hugetlb", &file, limit.limit, pointer.clone()));
+        let reserved = format!("hugetlb.{}.rsvd.limit_in_bytes", limit.page_size);
+        out.push(Setting::new("hugetlb", &reserved, limit.limit, pointer).optional());
     }
+    if let Some(network) = &resources.network {
+        self::network(network, &mut out);
+    }
+    rdma(resources, &mut out);
     Ok(out)
 }
 
-fn devices(resources: &Resources, out: &mut Vec<Setting>) -> Result<(), Fault> {
-    for rule in rules(&resources.devices)? {
+/// Device rules; `update` leaves them alone.
+pub(crate) fn v1_devices(resources: &Resources) -> Result<Vec<Setting>, Fault> {
+    let one = |rule: super::Rule| {
         let file = if rule.allow { "devices.allow" } else { "devices.deny" };
         let value = if rule.is_everything() { "a".to_owned() } else { rule.to_string() };
-        out.push(Setting::new("devices", file, value, "/devices"));
-    }
-    Ok(())
+        Setting::new("devices", file, value, "/devices")
+    };
+    Ok(rules(&resources.devices)?.into_iter().map(one).collect())
 }
 
 fn cpu(cpu: &Cpu, out: &mut Vec<Setting>) {
@@ -48,17 +52,27 @@ fn cpu(cpu: &Cpu, out: &mut Vec<Setting>) {
     if let Some(mems) = cpu.mems.as_deref().filter(|m| !m.is_empty()) {
         out.push(Setting::new("cpuset", "cpuset.mems", mems, "/cpu/mems"));
     }
+    if let Some(period) = cpu.realtime_period.filter(|p| *p != 0) {
+        out.push(Setting::new("cpu", "cpu.rt_period_us", period, "/cpu/realtimePeriod").retried());
+    }
+    if let Some(runtime) = cpu.realtime_runtime.filter(|r| *r != 0) {
+        out.push(Setting::new("cpu", "cpu.rt_runtime_us", runtime, "/cpu/realtimeRuntime"));
+    }
     if let Some(shares) = cpu.shares.filter(|s| *s != 0) {
         out.push(Setting::new("cpu", "cpu.shares", shares, "/cpu/shares"));
     }
+    let quota = cpu.quota.filter(|q| *q != 0);
     if let Some(period) = cpu.period.filter(|p| *p != 0) {
-        out.push(Setting::new("cpu", "cpu.cfs_period_us", period, "/cpu/period"));
-    }
-    if let Some(quota) = cpu.quota.filter(|q| *q != 0) {
-        out.push(Setting::new("cpu", "cpu.cfs_quota_us", quota, "/cpu/quota"));
+        // Smaller than before it may break the parent's limit until the quota is written.
+        let setting = Setting::new("cpu", "cpu.cfs_period_us", period, "/cpu/period");
+        out.push(if quota.is_some() { setting.retried() } else { setting });
     }
     if let Some(burst) = cpu.burst {
-        out.push(Setting::new("cpu", "cpu.cfs_burst_us", burst, "/cpu/burst"));
+        let setting = Setting::new("cpu", "cpu.cfs_burst_us", burst, "/cpu/burst");
+        out.push(if quota.is_some() { setting.retried() } else { setting });
+    }
+    if let Some(quota) = quota {
+        out.push(Setting::new("cpu", "cpu.cfs_quota_us", quota, "/cpu/quota"));
     }
     if let Some(idle) = cpu.idle {
         out.push(Setting::new("cpu", "cpu.idle", idle, "/cpu/idle"));
@@ -66,11 +80,15 @@ fn cpu(cpu: &Cpu, out: &mut Vec<Setting>) {
 }
 
 fn memory(memory: &Memory, out: &mut Vec<Setting>) {
-    if let Some(limit) = memory.limit.filter(|l| *l != 0) {
-        out.push(Setting::new("memory", "memory.limit_in_bytes", limit, "/memory/limit"));
+    let limit = memory.limit.filter(|l| *l != 0);
+    // No limit on memory means none on both. Without swap accounting the file is not there; "no limit" is met anyway.
+    let swap = memory.swap.filter(|s| *s != 0).or(limit.filter(|l| *l < 0));
+    if let Some(limit) = limit {
+        // The two limits of a group must fit each other after each write.
+        let setting = Setting::new("memory", "memory.limit_in_bytes", limit, "/memory/limit");
+        out.push(if swap.is_some() { setting.retried() } else { setting });
     }
-    // Without swap accounting the file is not there; "no limit" is then met anyway.
-    if let Some(swap) = memory.swap.filter(|s| *s != 0) {
+    if let Some(swap) = swap {
         let setting = Setting::new("memory", "memory.memsw.limit_in_bytes", swap, "/memory/swap");
         out.push(if swap < 0 { setting.optional() } else { setting });
     }
@@ -80,7 +98,7 @@ fn memory(memory: &Memory, out: &mut Vec<Setting>) {
     if let Some(tcp) = memory.kernel_tcp.filter(|t| *t != 0) {
         out.push(Setting::new("memory", "memory.kmem.tcp.limit_in_bytes", tcp, "/memory/kernelTCP"));
     }
-    if let Some(swappiness) = memory.swappiness {
+    if let Some(swappiness) = memory.swappiness.filter(|s| *s <= 100) {
         out.push(Setting::new("memory", "memory.swappiness", swappiness, "/memory/swappiness"));
     }
     if memory.disable_oom_killer == Some(true) {
@@ -93,24 +111,45 @@ fn memory(memory: &Memory, out: &mut Vec<Setting>) {
 
 fn block_io(io: &BlockIo, out: &mut Vec<Setting>) {
     if let Some(weight) = io.weight.filter(|w| *w != 0) {
-        out.push(Setting::new("blkio", "blkio.bfq.weight", weight, "/blockIO/weight"));
+        out.push(Setting::new("blkio", "blkio.weight", weight, "/blockIO/weight").or("blkio.bfq.weight", weight));
     }
-    for device in &io.weight_device {
-        if let Some(weight) = device.weight {
-            let value = format!("{}:{} {weight}", device.major, device.minor);
-            out.push(Setting::new("blkio", "blkio.bfq.weight_device", value, "/blockIO/weightDevice"));
+    // CFQ's, which had leaves, went away with Linux 5.0: refused there for want of the file.
+    if let Some(weight) = io.leaf_weight.filter(|w| *w != 0) {
+        out.push(Setting::new("blkio", "blkio.leaf_weight", weight, "/blockIO/leafWeight"));
+    }
+    for (index, device) in io.weight_device.iter().enumerate() {
+        let pointer = format!("/blockIO/weightDevice/{index}");
+        let value = |weight: u16| format!("{}:{} {weight}", device.major, device.minor);
+        if let Some(weight) = device.weight.filter(|w| *w != 0) {
+            let setting = Setting::new("blkio", "blkio.weight_device", value(weight), pointer.clone());
+            out.push(setting.or("blkio.bfq.weight_device", value(weight)));
+        }
+        if let Some(weight) = device.leaf_weight.filter(|w| *w != 0) {
+            out.push(Setting::new("blkio", "blkio.leaf_weight_device", value(weight), pointer));
         }
     }
     let throttles = [
-        (&io.throttle_read_bps_device, "blkio.throttle.read_bps_device", "/blockIO/throttleReadBpsDevice"),
-        (&io.throttle_write_bps_device, "blkio.throttle.write_bps_device", "/blockIO/throttleWriteBpsDevice"),
-        (&io.throttle_read_iops_device, "blkio.throttle.read_iops_device", "/blockIO/throttleReadIOPSDevice"),
-        (&io.throttle_write_iops_device, "blkio.throttle.write_iops_device", "/blockIO/throttleWriteIOPSDevice"),
+        (&io.throttle_read_bps_device, "read_bps", "throttleReadBpsDevice"),
+        (&io.throttle_write_bps_device, "write_bps", "throttleWriteBpsDevice"),
+        (&io.throttle_read_iops_device, "read_iops", "throttleReadIOPSDevice"),
+        (&io.throttle_write_iops_device, "write_iops", "throttleWriteIOPSDevice"),
     ];
-    for (list, file, pointer) in throttles {
-        for t in list {
-            out.push(Setting::new("blkio", file, format!("{}:{} {}", t.major, t.minor, t.rate), pointer));
+    for (list, name, field) in throttles {
+        for (index, t) in list.iter().enumerate() {
+            let value = format!("{}:{} {}", t.major, t.minor, t.rate);
+            let file = format!("blkio.throttle.{name}_device");
+            out.push(Setting::new("blkio", &file, value, format!("/blockIO/{field}/{index}")));
         }
+    }
+}
+
+fn network(network: &Network, out: &mut Vec<Setting>) {
+    if let Some(class) = network.class_id.filter(|c| *c != 0) {
+        out.push(Setting::new("net_cls", "net_cls.classid", class, "/network/classID"));
+    }
+    for (index, interface) in network.priorities.iter().enumerate() {
+        let value = format!("{} {}", interface.name, interface.priority);
+        out.push(Setting::new("net_prio", "net_prio.ifpriomap", value, format!("/network/priorities/{index}")));
     }
 }
 
