@@ -8,7 +8,6 @@ pub mod layer;
 mod limits;
 mod pull;
 mod registry;
-mod removal;
 pub mod snapshot;
 mod store;
 

@@ -4,7 +4,8 @@ use crate::fault::At;
 use crate::parent::cgroup;
 use crate::parent::init::{await_exec, write_pid};
 use crate::parent::sources::own_pid_namespace;
-use crate::parent::spawn::{PidNamespace, spawn};
+use crate::parent::spawn::{PidNamespace, spawn, spawn_inside};
+use crate::parent::users;
 use crate::plan::ProcessPlan;
 use crate::record::Record;
 use crate::sync::Channel;
@@ -13,7 +14,7 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Process, Status};
 use plimsoll_sys::SingleThread;
 use plimsoll_sys::process::{Fork, Namespaces};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// What to run and where.
@@ -60,16 +61,16 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     } else {
         (cgroup::tasks_of(folders.iter().map(PathBuf::as_path))?, None)
     };
-    let own = own_pid_namespace()?;
+    let join = Namespaces::from_bits(record.namespaces);
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
-    let pid = PidNamespace { target: init.as_fd(), own: &own };
-    let (child, pidfd) = match spawn(token, Namespaces::NONE, Some(pid), v2.as_ref().map(AsFd::as_fd))? {
+    let (forked, join) = spawn_exec(token, &init, join, &process, v2.as_ref().map(AsFd::as_fd))?;
+    let (child, pidfd) = match forked {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
-            drop((ours, own, v2));
+            drop((ours, v2));
             let ExecRequest { id, stdio, preserve_fds, .. } = request;
-            child::exec(token, child::Exec { id, init, process, seccomp, tasks, stdio, preserve_fds }, &theirs)
+            child::exec(token, child::Exec { id, init, join, process, seccomp, tasks, stdio, preserve_fds }, &theirs)
         }
     };
     drop(theirs);
@@ -84,6 +85,25 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
         write_pid(path, created.pid)?;
     }
     Ok(created)
+}
+
+/// The process, and the namespaces that it has still to join. Without rights over the caller's own user namespace, the
+/// container's must be entered before its pid namespace.
+fn spawn_exec(
+    token: &SingleThread,
+    init: &OwnedFd,
+    join: Namespaces,
+    process: &ProcessPlan,
+    v2: Option<BorrowedFd<'_>>,
+) -> Result<(Fork, Namespaces), Fault> {
+    if join.has(Namespaces::USER) && !users::privileged() {
+        let first = if join.has(Namespaces::PID) { Namespaces::USER.with(Namespaces::PID) } else { Namespaces::USER };
+        let enter = |token: &SingleThread| child::join_users(token, init, first, process);
+        return spawn_inside(token, Namespaces::NONE, v2, enter).map(|forked| (forked, join.without(first)));
+    }
+    let own = join.has(Namespaces::PID).then(own_pid_namespace).transpose()?;
+    let pid = own.as_ref().map(|own| PidNamespace { target: init.as_fd(), own });
+    spawn(token, Namespaces::NONE, pid, v2).map(|forked| (forked, join.without(Namespaces::PID)))
 }
 
 /// The child has said why it cannot go on, and ends.

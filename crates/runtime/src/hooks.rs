@@ -20,6 +20,8 @@ pub(crate) fn run(hooks: &[Hook], pointer: &str, state: &State) -> Result<(), Fa
     if hooks.is_empty() {
         return Ok(());
     }
+    // A hook gets its standard input, output and error and nothing that the caller or the runtime left open.
+    process::close_on_exec_from(3).at("hook", "close_range", "", || "cannot keep descriptors from the hooks".into())?;
     let input = serde_json::to_vec(state)
         .map_err(|error| Fault::new(Layer::OciRuntime, "hook", "cannot write the state JSON").because(&error))?;
     for (index, hook) in hooks.iter().enumerate() {

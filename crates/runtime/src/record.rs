@@ -7,6 +7,7 @@ use crate::root::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
 use plimsoll_sys::cgroup::Group;
+use plimsoll_sys::process::Namespaces;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +29,9 @@ pub(crate) struct Record {
     /// Controllers (joined by commas; empty for v2) to the container's folder.
     pub cgroups: Vec<(String, PathBuf)>,
     pub own_pid_namespace: bool,
+    /// `CLONE_NEW*` flags of every namespace that is not the caller's: what a second process must join.
+    #[serde(default = "classic")]
+    pub namespaces: u64,
     #[serde(default)]
     pub hooks: Hooks,
     /// Cgroup folders that were made for this container, parents included, outermost first.
@@ -134,6 +138,12 @@ impl Record {
             owner: "root".to_owned(),
         }
     }
+}
+
+/// Of records written before there was that field: everything but user and time namespaces, and joining one's own is harmless.
+fn classic() -> u64 {
+    let all = Namespaces::MOUNT.with(Namespaces::NET).with(Namespaces::UTS).with(Namespaces::IPC);
+    all.with(Namespaces::CGROUP).with(Namespaces::PID).bits()
 }
 
 pub(crate) fn absent(id: &str) -> Fault {

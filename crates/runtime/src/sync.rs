@@ -2,6 +2,8 @@
 //!
 //! | from   | message   | carries  | meaning                                                                     |
 //! |--------|-----------|----------|-----------------------------------------------------------------------------|
+//! | child  | `Born`    | pid      | of a go-between on a channel of its own: the container's process is made    |
+//! | parent | `Mapped`  |          | the new user namespace has its mappings: become its root                    |
 //! | child  | `Entered` |          | namespaces entered, nothing mounted: run prestart and createRuntime hooks   |
 //! | parent | `Mount`   |          | those hooks succeeded: go on (only after `Entered`)                         |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
@@ -12,11 +14,13 @@
 use plimsoll_fault::{Fault, Layer};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One message of the table above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
+    Born(i32),
+    Mapped,
     Entered,
     Mount,
     Ready,
@@ -42,6 +46,10 @@ impl Channel {
         Self(socket)
     }
 
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     pub(crate) fn send(&self, message: &Message) -> Result<(), Errno> {
         rustix::net::send(self.0.as_fd(), &encode(message), SendFlags::NOSIGNAL).map(drop)
     }
@@ -62,6 +70,8 @@ impl Channel {
 
 fn encode(message: &Message) -> Vec<u8> {
     match message {
+        Message::Born(pid) => [b"B", &pid.to_le_bytes()[..]].concat(),
+        Message::Mapped => vec![b'U'],
         Message::Entered => vec![b'E'],
         Message::Mount => vec![b'M'],
         Message::Ready => vec![b'R'],
@@ -82,6 +92,8 @@ fn encode(message: &Message) -> Vec<u8> {
 fn decode(bytes: &[u8]) -> Option<Message> {
     let (tag, rest) = bytes.split_first()?;
     Some(match tag {
+        b'B' => Message::Born(i32::from_le_bytes(rest.try_into().ok()?)),
+        b'U' => Message::Mapped,
         b'E' => Message::Entered,
         b'M' => Message::Mount,
         b'R' => Message::Ready,
@@ -104,7 +116,9 @@ mod tests {
     fn every_message_survives_the_line() {
         let fault = Fault::new(Layer::OciRuntime, "mount", "cannot mount").syscall("fsmount", "/proc", 1);
         let (a, b) = Channel::pair().expect("a pair");
-        for message in [Message::Entered, Message::Mount, Message::Ready, Message::Execute, Message::Failed(fault)] {
+        let born = [Message::Born(4711), Message::Mapped];
+        let made = [Message::Entered, Message::Mount, Message::Ready, Message::Execute, Message::Failed(fault)];
+        for message in born.into_iter().chain(made) {
             a.send(&message).expect("sent");
             assert_eq!(b.receive().expect("received"), Some(message));
         }

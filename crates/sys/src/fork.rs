@@ -4,7 +4,7 @@ use crate::SingleThread;
 use rustix::process::Pid;
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 
 /// Runs `work` in a forked child, which then exits with the code that `work` returns; it never returns into the caller's
 /// code. Returns the child's pid, whose parent the caller is. A panic in `work` ends the child with 101.
@@ -30,25 +30,7 @@ fn exit_now(code: u8) -> ! {
 /// Closes every fd of a forked child but the standard three and `kept`. Only for the `work` of [`fork`], before it opens
 /// anything, and its owners of other fds must never be dropped or used there: `work` must end by returning.
 pub fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut numbers: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).filter(|&fd| fd > 2).collect();
-    numbers.sort_unstable();
-    let mut first = 3;
-    for number in numbers {
-        close_span(first, number - 1)?;
-        first = number + 1;
-    }
-    close_span(first, RawFd::MAX)
-}
-
-fn close_span(first: RawFd, last: RawFd) -> io::Result<()> {
-    if first > last {
-        return Ok(());
-    }
-    let (first, last) = (first.cast_unsigned(), last.cast_unsigned());
-    // SAFETY: close_range (Linux 5.9) touches no memory. The numbers belong to copies of the parent's owners, which the
-    // forked child neither uses nor drops (the contract of `keep_only`).
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(crate::process::close_from(3, kept)?)
 }
 
 /// Sleeps for ever while the kernel reaps every child: what PID 1 of a namespace that several containers share must do.

@@ -6,6 +6,7 @@ pub mod arena;
 pub mod bpf;
 pub mod caps;
 pub mod cgroup;
+pub mod detached;
 mod errno;
 pub mod fifo;
 pub mod file;

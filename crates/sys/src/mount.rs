@@ -5,8 +5,8 @@ use crate::errno;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -115,16 +115,30 @@ pub fn new(kind: &str, source: Option<&str>, options: &[String], attributes: u64
     if let Some(source) = source {
         rustix::mount::fsconfig_set_string(fs.as_fd(), "source", source).map_err(fail("fsconfig", "source"))?;
     }
+    configure(&fs, options)?;
+    rustix::mount::fsconfig_create(fs.as_fd()).map_err(fail("fsconfig", "create"))?;
+    let attributes = MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0));
+    rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(fail("fsmount", ""))
+}
+
+fn configure(fs: &OwnedFd, options: &[String]) -> Result<(), NewError> {
     for option in options {
         let done = match option.split_once('=') {
             Some((key, value)) => rustix::mount::fsconfig_set_string(fs.as_fd(), key, value),
             None => rustix::mount::fsconfig_set_flag(fs.as_fd(), option.as_str()),
         };
-        done.map_err(fail("fsconfig", option))?;
+        done.map_err(|errno| NewError { syscall: "fsconfig", option: option.clone(), errno })?;
     }
-    rustix::mount::fsconfig_create(fs.as_fd()).map_err(fail("fsconfig", "create"))?;
-    let attributes = MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0));
-    rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(fail("fsmount", ""))
+    Ok(())
+}
+
+/// Gives the filesystem mounted at `target` other options (fspick, Linux 5.2); `ro` and `rw` are its own ones here.
+pub fn reconfigure(target: impl AsFd, options: &[String]) -> Result<(), NewError> {
+    let fail = |syscall: &'static str| move |errno| NewError { syscall, option: String::new(), errno };
+    let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
+    let fs = rustix::mount::fspick(target.as_fd(), "", flags).map_err(fail("fspick"))?;
+    configure(&fs, options)?;
+    rustix::mount::fsconfig_reconfigure(fs.as_fd()).map_err(fail("fsconfig"))
 }
 
 /// A detached copy of the mount at a host path (`bind`, or with `recursive` `rbind`). The path is followed: it is the host's.

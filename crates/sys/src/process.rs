@@ -39,8 +39,16 @@ impl Namespaces {
         self.0 == 0
     }
 
-    pub(crate) fn bits(self) -> u64 {
+    /// The kernel's flags.
+    pub fn bits(self) -> u64 {
         self.0
+    }
+
+    /// What [`Self::bits`] gave, for records on disk; flags that name no namespace are dropped.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        let all = [Self::MOUNT, Self::CGROUP, Self::UTS, Self::IPC, Self::USER, Self::PID, Self::NET, Self::TIME];
+        all.into_iter().filter(|one| bits & one.0 != 0).fold(Self::NONE, Self::with)
     }
 }
 
@@ -56,17 +64,36 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Copies the calling process, without an exec, into new `namespaces` and, with a cgroup v2 directory, into that cgroup
 /// (Linux 5.7). The child gets SIGCHLD as exit signal and goes on in the same function.
-pub fn clone3(_: &SingleThread, namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork, Errno> {
-    let mut pidfd: libc::c_int = -1;
-    // SAFETY: clone_args is plain integers; all zero is its neutral value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = namespaces.bits() | CLONE_PIDFD;
-    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
+pub fn clone3(token: &SingleThread, namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork, Errno> {
+    let mut args = neutral(namespaces);
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
+    copy(token, args)
+}
+
+/// As [`clone3`], but the child is the caller's sibling: its parent, and who must reap it, is the caller's parent.
+pub fn clone3_sibling(token: &SingleThread, namespaces: Namespaces) -> Result<Fork, Errno> {
+    let mut args = neutral(namespaces);
+    // The exit signal is the caller's own then and must not be given.
+    args.flags |= libc::CLONE_PARENT as u64;
+    copy(token, args)
+}
+
+fn neutral(namespaces: Namespaces) -> libc::clone_args {
+    // SAFETY: clone_args is plain integers; all zero is its neutral value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces.bits();
+    args
+}
+
+/// `args` must not ask for a shared memory (CLONE_VM), which nothing here does.
+fn copy(_: &SingleThread, mut args: libc::clone_args) -> Result<Fork, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    args.flags |= CLONE_PIDFD;
+    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     // SAFETY: no CLONE_VM, so the child has its own copy of the memory and its stack. The token proves that no other thread
     // could hold a lock (allocator, stdio) at the moment of the copy.
     let got = unsafe {
@@ -175,11 +202,36 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 /// Sets close-on-exec on every descriptor from `first` up (Linux 5.11): what the runtime opened, or inherited unasked,
-/// never reaches the container (CVE-2024-21626).
+/// never reaches a program that it starts (CVE-2024-21626).
 pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: marks descriptors only; none is closed, so no owner is invalidated.
     let got = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    if got == 0 { Ok(()) } else { Err(errno::last()) }
+}
+
+/// Closes every descriptor from `first` up but `kept` (close_range, Linux 5.9). Only for a cloned child that never returns
+/// into its parent's code: owners of other descriptors, in its copy of the parent's memory, must not be used or dropped.
+pub fn close_from(first: u32, kept: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut numbers: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    numbers.sort_unstable();
+    let mut first = first;
+    for number in numbers {
+        if number < first {
+            continue;
+        }
+        if number > first {
+            close_span(first, number - 1)?;
+        }
+        first = number + 1;
+    }
+    close_span(first, u32::MAX)
+}
+
+fn close_span(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: close_range touches no memory. The numbers belong to copies of the parent's owners, which the child neither
+    // uses nor drops (the contract of `close_from`).
+    let got = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if got == 0 { Ok(()) } else { Err(errno::last()) }
 }
 

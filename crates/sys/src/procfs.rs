@@ -60,6 +60,14 @@ pub fn holds(file: impl AsFd) -> Result<bool, Errno> {
     Ok(rustix::fs::fstatfs(file)?.f_type == PROC_SUPER_MAGIC)
 }
 
+impl Procfs {
+    /// The time namespace that the caller's next child would be born into.
+    pub fn time_for_children(&self) -> Result<OwnedFd, Errno> {
+        let dir = self.open("self/ns", OFlags::PATH | OFlags::DIRECTORY)?;
+        rustix::fs::openat(&dir, "time_for_children", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    }
+}
+
 /// The name of one namespace kind under `/proc/<pid>/ns`.
 fn name(which: Namespaces) -> Option<&'static str> {
     let all = [

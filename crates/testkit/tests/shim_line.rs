@@ -11,5 +11,3 @@ mod sandbox;
 mod stdio;
 #[path = "shim/tasks.rs"]
 mod tasks;
-#[path = "shim/workers.rs"]
-mod workers;

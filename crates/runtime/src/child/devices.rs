@@ -3,8 +3,9 @@
 use crate::fault::At;
 use crate::plan::DevicePlan;
 use plimsoll_fault::Fault;
+use plimsoll_sys::mount;
 use plimsoll_sys::root::RootDir;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, makedev};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Uid, makedev};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -37,6 +38,8 @@ fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
     match rustix::fs::mknodat(&folder, name, device.kind, Mode::from_raw_mode(device.mode), number) {
         Ok(()) => {}
         Err(Errno::EXIST) => return verify(&folder, name, device),
+        // In a user namespace nobody makes devices, whatever capabilities it gives.
+        Err(Errno::PERM) => return bind(root, device),
         Err(error) => return Err(error).at("devices", "mknodat", &device.path, what),
     }
     if (device.uid, device.gid) != (0, 0) {
@@ -51,14 +54,32 @@ fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The host's node of the same name, if it is the very device, shown where it cannot be made. The host's `/dev` is still
+/// there to be named: this comes before the pivot.
+fn bind(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
+    let what = || format!("cannot make the device {}", device.path.display());
+    let node = mount::clone_path(&device.path, false).at("devices", "open_tree", &device.path, what)?;
+    let stat = rustix::fs::fstat(&node).at("devices", "fstat", &device.path, what)?;
+    if !is(&stat, device) {
+        return Err(Errno::PERM).at("devices", "mknodat", &device.path, || {
+            format!("the device {} cannot be made, and the host has something else there", device.path.display())
+        });
+    }
+    let target = root.make_file(&device.path).at("devices", "openat2", &device.path, what)?;
+    mount::attach(&node, &target).at("devices", "move_mount", &device.path, what)
+}
+
+fn is(stat: &Stat, device: &DevicePlan) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == device.kind
+        && (device.kind == FileType::Fifo || stat.st_rdev == makedev(device.major, device.minor))
+}
+
 /// A node that is there already must be the very one (CVE-2025-31133: an image's `/dev/null` may be a link to anything).
 fn verify(folder: impl rustix::fd::AsFd, name: &std::ffi::OsStr, device: &DevicePlan) -> Result<(), Fault> {
     let what = || format!("the rootfs has something else at {}", device.path.display());
     let stat =
         rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).at("devices", "fstatat", &device.path, what)?;
-    let same = FileType::from_raw_mode(stat.st_mode) == device.kind
-        && (device.kind == FileType::Fifo || stat.st_rdev == makedev(device.major, device.minor));
-    if same { Ok(()) } else { Err(Errno::EXIST).at("devices", "mknodat", &device.path, what) }
+    if is(&stat, device) { Ok(()) } else { Err(Errno::EXIST).at("devices", "mknodat", &device.path, what) }
 }
 
 /// A link of the image stays if it is the same. `/dev/ptmx` of the image is replaced: it would be the host's.

@@ -1,8 +1,10 @@
 //! The child of `exec`: born into the container's pid namespace, joins the rest by one setns of the init's pidfd.
 
-use super::{become_user, begin, console, fail, keyring, oom_score, stdio};
+use super::{become_user, begin, console, fail, keyring, stdio, user};
 use crate::Stdio;
 use crate::fault::At;
+use crate::parent::spawn::conceal;
+use crate::parent::users;
 use crate::plan::ProcessPlan;
 use crate::seccomp::Filter;
 use crate::sync::Channel;
@@ -19,6 +21,8 @@ use std::path::Path;
 pub(crate) struct Exec<'a> {
     pub id: &'a str,
     pub init: OwnedFd,
+    /// What is still to be joined.
+    pub join: Namespaces,
     pub process: ProcessPlan,
     pub seccomp: Option<Filter>,
     pub tasks: Vec<OwnedFd>,
@@ -28,20 +32,24 @@ pub(crate) struct Exec<'a> {
 
 /// Never returns: the program is executed, or the fault is sent and the process ends.
 pub(crate) fn exec(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> ! {
-    match run(token, exec) {
+    match run(token, exec, channel) {
         Ok(never) => match never {},
         Err(fault) => fail(channel, fault),
     }
 }
 
-fn run(token: &SingleThread, exec: Exec<'_>) -> Result<Infallible, Fault> {
-    let Exec { id, init, process, seccomp, tasks, stdio, preserve_fds } = exec;
+fn run(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> Result<Infallible, Fault> {
+    let Exec { id, init, join, process, seccomp, tasks, stdio, preserve_fds } = exec;
+    conceal()?;
     let proc = begin(tasks)?;
-    oom_score(&proc, &process)?;
+    if join.has(Namespaces::USER) {
+        user::join(token, &init, join, &proc, &process)?;
+    } else {
+        users::oom_score(&proc, "self", &process)?;
+        ns::join(token, &init, join).at("namespace", "setns", "", || "cannot enter the container".into())?;
+    }
     drop(proc);
-    let all =
-        Namespaces::MOUNT.with(Namespaces::NET).with(Namespaces::UTS).with(Namespaces::IPC).with(Namespaces::CGROUP);
-    ns::join(token, &init, all).at("namespace", "setns", "", || "cannot enter the container".into())?;
+    drop(init);
     keyring(id)?;
     let console = match &stdio {
         Stdio::Console { .. } => {
@@ -51,6 +59,6 @@ fn run(token: &SingleThread, exec: Exec<'_>) -> Result<Infallible, Fault> {
         _ => None,
     };
     stdio::install(stdio, console)?;
-    let program = become_user(&process, seccomp.as_ref(), preserve_fds)?;
+    let program = become_user(&process, seccomp.as_ref(), preserve_fds, &[channel.as_fd()])?;
     program.execute(process.no_new_privileges.then_some(seccomp.as_ref()).flatten())
 }

@@ -12,12 +12,16 @@ mod mounts;
 mod program;
 mod rootfs;
 mod stdio;
+mod user;
 mod v1_mount;
 
 pub(crate) use enter::{Exec, exec};
+pub(crate) use user::{join_all, join_users};
 
 use crate::fault::At;
 use crate::parent::sources::Sources;
+use crate::parent::spawn::conceal;
+use crate::parent::users;
 use crate::plan::{Plan, ProcessPlan};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
@@ -29,9 +33,8 @@ use plimsoll_sys::procfs::Procfs;
 use plimsoll_sys::{SingleThread, loopback, ns};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use rustix::process::DumpableBehavior;
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Where the init waits for its release.
 #[derive(Debug)]
@@ -40,6 +43,15 @@ pub(crate) enum Gate {
     Channel,
     /// For a connection to the start socket (`create`).
     Listener(OwnedFd),
+}
+
+impl Gate {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Channel => None,
+            Self::Listener(listener) => Some(listener.as_fd()),
+        }
+    }
 }
 
 /// What an init is made of.
@@ -51,6 +63,8 @@ pub(crate) struct Init<'a> {
     pub tasks: Vec<OwnedFd>,
     pub request: CreateRequest<'a>,
     pub gate: Gate,
+    /// Whether the parent can write to this process's files in `/proc` whatever it does.
+    pub privileged: bool,
 }
 
 /// Never returns: the program is executed, or the fault is sent and the process ends.
@@ -69,11 +83,14 @@ fn fail(channel: &Channel, fault: Fault) -> ! {
 }
 
 fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<Infallible, Fault> {
-    let Init { plan, sources, tasks, request, gate } = init;
+    let Init { plan, sources, tasks, request, gate, privileged } = init;
     let plan = &plan;
+    settle(token, plan, channel, privileged)?;
     let proc = begin(tasks)?;
     enter_namespaces(token, plan, &sources)?;
-    oom_score(&proc, &plan.process)?;
+    if !plan.namespaces.own_user() {
+        users::oom_score(&proc, "self", &plan.process)?;
+    }
     if !request.no_new_keyring {
         keyring(request.id)?;
     }
@@ -96,7 +113,9 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     }
     drop(proc);
     stdio::install(request.stdio, console)?;
-    let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds)?;
+    let mut kept = vec![channel.as_fd()];
+    kept.extend(gate.descriptor());
+    let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds, &kept)?;
     channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
     wait_for_release(gate, channel)?;
     if let Some(state) = &mut state {
@@ -106,16 +125,27 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     program.execute(plan.process.no_new_privileges.then_some(plan.seccomp.as_ref()).flatten())
 }
 
-/// What init and exec have in common at first: nobody may look into this process, and it is in its cgroup before it does
-/// anything that costs.
+/// The namespaces that come before all else. Nobody may look into this process from its first moment on: between here and
+/// execve `/proc/<pid>` leads to the host (CVE-2016-9962). Only a runtime without rights must see its child to map it; nobody
+/// else is in that user namespace yet.
+fn settle(token: &SingleThread, plan: &Plan, channel: &Channel, privileged: bool) -> Result<(), Fault> {
+    let mapped = plan.namespaces.new.has(Namespaces::USER);
+    let seen = mapped && !privileged;
+    if !seen {
+        conceal()?;
+    }
+    if plan.namespaces.new.has(Namespaces::TIME) && !plan.namespaces.joins(Namespaces::USER) {
+        user::new_clocks(token, &users::clocks_file()?, plan)?;
+    }
+    if mapped {
+        expect(channel, &Message::Mapped)?;
+        user::become_root()?;
+    }
+    if seen { conceal() } else { Ok(()) }
+}
+
+/// What init and exec have in common at first: this process is in its cgroup before it does anything that costs.
 fn begin(tasks: Vec<OwnedFd>) -> Result<Procfs, Fault> {
-    // Between here and execve, `/proc/<pid>` of this process leads to the host (CVE-2016-9962).
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(
-        "isolate",
-        "prctl",
-        "PR_SET_DUMPABLE",
-        || "cannot close the process to others".into(),
-    )?;
     for task in tasks {
         rustix::io::write(&task, b"0")
             .at("cgroup", "write", "tasks", || "cannot join the container's cgroup".into())?;
@@ -127,11 +157,14 @@ fn begin(tasks: Vec<OwnedFd>) -> Result<Procfs, Fault> {
 }
 
 fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Result<(), Fault> {
-    for (kind, fd) in &sources.namespaces {
-        // The pid namespace was joined by being born into it.
-        if *kind != Namespaces::PID {
-            ns::join(token, fd, *kind)
-                .at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+    // With a joined user namespace the go-between has joined all others too.
+    if !plan.namespaces.joins(Namespaces::USER) {
+        for (kind, fd) in &sources.namespaces {
+            // The pid namespace was joined by being born into it.
+            if *kind != Namespaces::PID {
+                ns::join(token, fd, *kind)
+                    .at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+            }
         }
     }
     if plan.namespaces.new.has(Namespaces::CGROUP) {
@@ -142,17 +175,6 @@ fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Res
         loopback::up().at("namespace", "ioctl", "lo", || "cannot bring up lo".into())?;
     }
     Ok(())
-}
-
-fn oom_score(proc: &Procfs, process: &ProcessPlan) -> Result<(), Fault> {
-    let Some(value) = process.oom_score_adj else { return Ok(()) };
-    proc.write("self/oom_score_adj", value.to_string().as_bytes()).map_err(|error| {
-        let what = format!("config.json: /process/oomScoreAdj: cannot set {value}");
-        let fault = Fault::new(Layer::OciRuntime, "identity", what);
-        let fault = crate::fault::Os::os(fault, "write", "/proc/self/oom_score_adj", &error.into())
-            .detail(|d| d.pointer = Some("/process/oomScoreAdj".to_owned()));
-        if error == Errno::ACCESS { fault.hint("lowering it needs CAP_SYS_RESOURCE") } else { fault }
-    })
 }
 
 fn keyring(id: &str) -> Result<(), Fault> {
@@ -220,7 +242,12 @@ fn sysctls(proc: &Procfs, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// Limits, credentials, working directory: nothing of the runtime's rights is left after this.
-fn become_user(process: &ProcessPlan, filter: Option<&Filter>, preserve_fds: u32) -> Result<program::Program, Fault> {
+fn become_user(
+    process: &ProcessPlan,
+    filter: Option<&Filter>,
+    preserve_fds: u32,
+    kept: &[BorrowedFd<'_>],
+) -> Result<program::Program, Fault> {
     let env = home::environment(process);
     stdio::give_to(process.uid)?;
     identity::limits(process)?;
@@ -235,7 +262,10 @@ fn become_user(process: &ProcessPlan, filter: Option<&Filter>, preserve_fds: u32
     }
     identity::verify_directory(process)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
-    process::close_on_exec_from(3).at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
+    // Closed, not only close-on-exec: the program and its interpreter are looked up before the exec closes anything, and
+    // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626).
+    process::close_from(3_u32.saturating_add(preserve_fds), kept)
+        .at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
     process::keep_over_exec(3, preserve_fds)
         .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
     program::Program::find(process, env)

@@ -3,9 +3,12 @@
 use super::copy_up::copy_up;
 use super::v1_mount;
 use crate::fault::{At, Os};
+use crate::parent::sources;
 use crate::plan::{MountKind, MountPlan, Plan};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_sys::mount::{self, ATTR_RDONLY, Attributes, NewError};
+use plimsoll_sys::mount::{
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_NOSYMFOLLOW, ATTR_RDONLY, Attributes, NewError,
+};
 use plimsoll_sys::procfs;
 use plimsoll_sys::root::RootDir;
 use rustix::fs::FileType;
@@ -23,14 +26,17 @@ pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool
 }
 
 fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
+    if let MountKind::Remount { data } = &plan.kind {
+        return remount(root, plan, data.as_deref());
+    }
+    // Without rights in its mount namespace the parent could copy no tree; this process has them in its own.
+    let bind = if plan.is_bind() && bind.is_none() { sources::bind(plan)? } else { bind };
     let target = target(root, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
     let made = match (&plan.kind, bind) {
-        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
         (MountKind::Cgroup, _) => return v1_mount::make(root, plan, &target),
         (MountKind::New { filesystem, source, data }, _) => new(plan, filesystem, source.as_deref(), data)?,
-        (MountKind::Bind { .. }, None) => {
-            return Err(Fault::new(Layer::OciRuntime, "mount", "a bind mount lost its source"));
-        }
+        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
+        (MountKind::Bind { .. } | MountKind::Remount { .. }, _) => return Ok(()),
     };
     if plan.copy_up {
         copy_up(&target, &made, &plan.target)?;
@@ -69,6 +75,9 @@ pub(super) fn describe(plan: &MountPlan) -> String {
         MountKind::Bind { source, .. } => source.display().to_string(),
         MountKind::New { filesystem, .. } => filesystem.clone(),
         MountKind::Cgroup => "cgroup".to_owned(),
+        MountKind::Remount { .. } => {
+            return format!("config.json: {}: cannot remount {}", plan.pointer(), plan.target.display());
+        }
     };
     format!("config.json: {}: cannot mount {source} on {}", plan.pointer(), plan.target.display())
 }
@@ -116,10 +125,43 @@ fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
         mount::set_attributes(&tree, slave, true).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     if !plan.attributes.is_none() {
-        mount::set_attributes(&tree, plan.attributes, false)
-            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        change(plan, &tree).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     Ok(tree)
+}
+
+/// As `mount --bind -o`: whatever attribute is given, those of the source that are not go. Unless they are locked, because
+/// they were there when a user namespace got its copy of the mount: then they stay.
+fn change(plan: &MountPlan, tree: &OwnedFd) -> Result<(), Errno> {
+    const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NOSYMFOLLOW;
+    let given = plan.attributes;
+    let exactly = Attributes { clear: given.clear | (FLAGS & !given.set), ..given };
+    match mount::set_attributes(tree, exactly, false) {
+        Err(Errno::PERM) => mount::set_attributes(tree, given, false),
+        other => other,
+    }
+}
+
+/// What is mounted there already is given other attributes, and without `bind` its filesystem other options.
+fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>) -> Result<(), Fault> {
+    let target = root.find(&plan.target).at("mount", "openat2", &plan.target, || describe(plan))?;
+    if let Some(data) = data {
+        let readonly = (plan.attributes.set & ATTR_RDONLY != 0, plan.attributes.clear & ATTR_RDONLY != 0);
+        let mut options = data.to_vec();
+        match readonly {
+            (true, _) => options.push("ro".to_owned()),
+            (_, true) => options.push("rw".to_owned()),
+            _ => {}
+        }
+        if !options.is_empty() {
+            mount::reconfigure(&target, &options).map_err(|error| refused(plan, "remount", &error))?;
+        }
+    }
+    if !plan.attributes.is_none() {
+        mount::set_attributes(&target, plan.attributes, false)
+            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+    }
+    set_tree(plan, &target)
 }
 
 fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]) -> Result<OwnedFd, Fault> {
@@ -134,6 +176,12 @@ fn refused(plan: &MountPlan, filesystem: &str, error: &NewError) -> Fault {
     let fault =
         Fault::new(Layer::OciRuntime, "mount", describe(plan)).os(error.syscall, &plan.target, &error.errno.into());
     match (error.syscall, error.errno) {
+        (_, Errno::PERM) if plan.is_new("sysfs") => {
+            fault.hint("a user namespace mounts sysfs only with a network namespace of its own: bind /sys instead")
+        }
+        (_, Errno::PERM) if plan.is_new("mqueue") => {
+            fault.hint("a user namespace mounts mqueue only with an ipc namespace of its own: bind /dev/mqueue instead")
+        }
         ("fsopen", Errno::NODEV) => {
             fault.kind(Kind::FailedPrecondition).hint(format!("this kernel has no {filesystem}"))
         }

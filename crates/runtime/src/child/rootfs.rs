@@ -2,15 +2,16 @@
 
 use super::{devices, mounts};
 use crate::fault::At;
-use crate::parent::sources::Sources;
+use crate::parent::sources::{self, Sources};
 use crate::plan::Plan;
 use plimsoll_fault::Fault;
 use plimsoll_sys::SingleThread;
 use plimsoll_sys::mount::{self, ATTR_RDONLY, Attributes};
 use plimsoll_sys::root::RootDir;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Attaches the rootfs over its own folder and makes every mount and device in it.
@@ -23,11 +24,11 @@ pub(super) fn build(plan: &Plan, sources: Sources) -> Result<RootDir, Fault> {
         || "cannot cut mount propagation to the host".into(),
     )?;
     let Sources { rootfs, binds, .. } = sources;
+    let rootfs = rootfs.map_or_else(|| sources::rootfs(plan), Ok)?;
     let slave = Attributes::propagation(MountPropagationFlags::DOWNSTREAM);
     mount::set_attributes(&rootfs, slave, true)
         .at("rootfs", "mount_setattr", &plan.rootfs, || "cannot cut the rootfs from the host".into())?;
-    mount::attach_path(&rootfs, &plan.rootfs)
-        .at("rootfs", "move_mount", &plan.rootfs, || "cannot attach the rootfs".into())?;
+    attach(plan, &rootfs).at("rootfs", "move_mount", &plan.rootfs, || "cannot attach the rootfs".into())?;
     let root = RootDir::from_fd(rootfs);
     mounts::make(&root, plan, binds)?;
     if plan.own_dev {
@@ -35,6 +36,17 @@ pub(super) fn build(plan: &Plan, sources: Sources) -> Result<RootDir, Fault> {
     }
     mounts::seal_deferred(&root, plan)?;
     Ok(root)
+}
+
+/// Over its own folder, where hooks look for it. The root of a user namespace may have no way to that folder: then over `/`,
+/// which names still resolve below.
+fn attach(plan: &Plan, rootfs: &OwnedFd) -> Result<(), Errno> {
+    match mount::attach_path(rootfs, &plan.rootfs) {
+        Err(Errno::ACCESS) if plan.namespaces.own_user() => {
+            mount::attach(rootfs, rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+        }
+        other => other,
+    }
 }
 
 /// Makes the rootfs `/`, detaches the host's, and gives the new one its propagation.

@@ -44,7 +44,7 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
     let bundle = parsed.value("bundle").unwrap_or(".");
     Ok(CreateRequest {
         pid_file: parsed.value("pid-file").map(Path::new),
-        preserve_fds: parsed.number("preserve-fds", 0)?.saturating_add(listen_fds()),
+        preserve_fds: preserved(parsed)?,
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
         systemd_cgroup: global.systemd_cgroup,
@@ -52,9 +52,16 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
     })
 }
 
-/// Socket activation: descriptors that systemd handed over are the container's.
-pub(super) fn listen_fds() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
+/// How many descriptors from 3 up are the container's: those of socket activation, then those of the flag. Called before
+/// anything is opened: a number that is free would be one of the runtime's own later.
+pub(super) fn preserved(parsed: &Parsed) -> Result<u32, Fault> {
+    let listen: u32 = std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let all = parsed.number("preserve-fds", 0)?.saturating_add(listen);
+    let open = |number: &u32| Path::new("/proc/self/fd").join(number.to_string()).symlink_metadata().is_ok();
+    match (3..3_u32.saturating_add(all)).find(|number| !open(number)) {
+        Some(number) => Err(usage(format!("--preserve-fds: descriptor {number} of {all} from 3 up is not open"))),
+        None => Ok(all),
+    }
 }
 
 pub(super) fn connect(path: &str) -> Result<OwnedFd, Fault> {

@@ -1,6 +1,6 @@
 //! `plimrun exec [flags] ID COMMAND…` or `exec --process FILE ID`
 
-use super::create::{connect, listen_fds};
+use super::create::{connect, preserved};
 use super::foreground::{Foreground, exit_code};
 use crate::args::{Flag, Global, Parsed, parse, usage};
 use plimsoll_fault::{Fault, Kind};
@@ -53,7 +53,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
             stdio,
             pid_file: parsed.value("pid-file").map(Path::new),
             cgroup: parsed.value("cgroup"),
-            preserve_fds: parsed.number("preserve-fds", 0)?.saturating_add(listen_fds()),
+            preserve_fds: preserved(&parsed)?,
             ignore_paused: parsed.has("ignore-paused"),
             ..ExecRequest::new(id, process)
         },

@@ -2,8 +2,9 @@
 
 use super::cgroup::Cgroup;
 use super::sources::Sources;
-use super::spawn::{PidNamespace, spawn};
+use super::spawn::{PidNamespace, spawn, spawn_inside};
 use super::undo::{Rollback, Undo};
+use super::users;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::plan::Plan;
@@ -17,7 +18,7 @@ use plimsoll_sys::{SingleThread, file};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Pid;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -74,27 +75,28 @@ fn steps(
     make_folder(&folder, request.id)?;
     rollback.push(Undo::StateFolder(folder.clone()));
     keep(&folder, &config, &plan)?;
-    let sources = Sources::open(&plan)?;
+    let sources = Sources::open(token, &plan)?;
     let cgroup = make_cgroup(&plan, request.id, rollback)?;
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let tasks = cgroup.tasks()?;
     let v2 = cgroup.v2_folder()?;
-    // The cgroup namespace's root is the cgroup of its maker: it is made by the child after joining.
-    let new = plan.namespaces.new.without(Namespaces::CGROUP);
-    let (child, pidfd) = match spawn(token, new, joined_pid(&sources), v2.as_ref().map(AsFd::as_fd))? {
+    let privileged = users::privileged();
+    let (child, pidfd) = match spawn_init(token, &plan, &sources, v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
             drop((ours, v2));
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
-            child::init(token, child::Init { plan, sources, tasks, request, gate }, theirs)
+            child::init(token, child::Init { plan, sources, tasks, request, gate, privileged }, theirs)
         }
     };
     let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3)
         .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
     rollback.push(Undo::Child(child, kept));
-    drop((theirs, listener, tasks, v2, sources));
+    drop((theirs, listener, tasks, v2));
+    users::settle(&plan, child, &sources, &ours)?;
+    drop(sources);
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
     record.draft(&folder)?;
     cgroup.limit_devices(&plan)?;
@@ -124,6 +126,16 @@ fn keep(folder: &Path, config: &[u8], plan: &Plan) -> Result<(), Fault> {
     file::write(&folder.join(CONFIG_FILE), config)
         .at("save", "write", folder, || "cannot keep the container's config".into())?;
     plan.seccomp.as_ref().map_or(Ok(()), |filter| kept_filter::save(folder, filter))
+}
+
+fn spawn_init(token: &SingleThread, plan: &Plan, sources: &Sources, v2: Option<BorrowedFd<'_>>) -> Result<Fork, Fault> {
+    // The cgroup namespace's root is the cgroup of its maker: it is made by the child after joining. A time namespace's
+    // clocks are set before anybody is in it.
+    let new = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
+    if plan.namespaces.joins(Namespaces::USER) {
+        return spawn_inside(token, new, v2, |token| child::join_all(token, plan, sources));
+    }
+    spawn(token, new, joined_pid(sources), v2)
 }
 
 fn joined_pid(sources: &Sources) -> Option<PidNamespace<'_>> {
@@ -250,6 +262,7 @@ fn record(
         annotations: plan.annotations.clone(),
         cgroups: cgroup.folders.clone(),
         own_pid_namespace: plan.namespaces.new.has(Namespaces::PID),
+        namespaces: plan.namespaces.all().bits(),
         hooks: plan.hooks.clone(),
         made: cgroup.made.clone(),
     })

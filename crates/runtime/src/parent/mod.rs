@@ -6,3 +6,4 @@ pub(crate) mod limits;
 pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod undo;
+pub(crate) mod users;

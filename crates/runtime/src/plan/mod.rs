@@ -2,6 +2,7 @@
 //! absence itself is the decision. What cannot be done is refused here, by JSON pointer, before anything is made.
 
 mod devices;
+mod mappings;
 mod mounts;
 mod namespaces;
 mod options;
@@ -11,7 +12,8 @@ mod resources;
 mod sysctl;
 
 pub(crate) use devices::DevicePlan;
-pub(crate) use mounts::{MountKind, MountPlan};
+pub(crate) use mappings::{IdMaps, lines as mapping_lines, parse as parse_mappings};
+pub(crate) use mounts::{Idmap, MountKind, MountPlan};
 pub(crate) use namespaces::NamespacePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
@@ -58,8 +60,8 @@ impl Plan {
         let linux = spec.linux.unwrap_or_default();
         let root = spec.root.ok_or_else(|| bad_config("/root", "missing"))?;
         let process = spec.process.ok_or_else(|| bad_config("/process", "missing"))?;
-        let namespaces = NamespacePlan::new(&linux.namespaces)?;
-        let mounts = mounts::plan(&spec.mounts, bundle)?;
+        let namespaces = NamespacePlan::new(&linux)?;
+        let mounts = mounts::plan(&spec.mounts, bundle, &namespaces)?;
         let own_dev = !mounts.iter().any(|m| m.is_bind() && m.target == Path::new("/dev"));
         Ok(Self {
             rootfs: absolute(bundle, &root.path),

@@ -1,7 +1,9 @@
 //! `mounts`: what is mounted where, with which attributes, in which order.
 
+use super::mappings::{IdMaps, covers};
+use super::namespaces::NamespacePlan;
 use super::options::{self, Bind, Options};
-use crate::fault::{bad_config, unimplemented};
+use crate::fault::bad_config;
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::Mount;
 use plimsoll_sys::mount::Attributes;
@@ -21,6 +23,15 @@ pub(crate) struct MountPlan {
     pub propagation: Vec<(MountPropagationFlags, bool)>,
     /// Begins with what the folder below it holds.
     pub copy_up: bool,
+    pub idmap: Option<Idmap>,
+}
+
+/// Whose ids a bind mount shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Idmap {
+    pub recursive: bool,
+    /// None: those of the container's user namespace.
+    pub maps: Option<IdMaps>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +48,10 @@ pub(crate) enum MountKind {
     },
     /// The container's own cgroup, in the host's layout.
     Cgroup,
+    /// What an earlier mount put there, changed: the filesystem's own options too, unless it is `bind,remount`.
+    Remount {
+        data: Option<Vec<String>>,
+    },
 }
 
 impl MountPlan {
@@ -53,18 +68,21 @@ impl MountPlan {
     }
 }
 
-pub(super) fn plan(list: &[Mount], bundle: &Path) -> Result<Vec<MountPlan>, Fault> {
-    list.iter().enumerate().map(|(index, mount)| one(index, mount, bundle)).collect()
+pub(super) fn plan(list: &[Mount], bundle: &Path, namespaces: &NamespacePlan) -> Result<Vec<MountPlan>, Fault> {
+    list.iter().enumerate().map(|(index, mount)| one(index, mount, bundle, namespaces)).collect()
 }
 
-fn one(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan, Fault> {
+fn one(index: usize, mount: &Mount, bundle: &Path, namespaces: &NamespacePlan) -> Result<MountPlan, Fault> {
     let pointer = format!("/mounts/{index}");
     let target = target(&mount.destination, &pointer)?;
     let options = options::parse(&mount.options);
     supported(mount, &options, &pointer)?;
+    owners_mapped(&options, namespaces, &pointer)?;
+    let idmap = idmap(mount, &options, namespaces, &pointer)?;
     let filesystem = mount.kind.clone().unwrap_or_default();
     let bind = options.bind.or((filesystem == "bind").then_some(Bind::One));
     let kind = match bind {
+        _ if options.remount => MountKind::Remount { data: bind.is_none().then_some(options.data) },
         Some(bind) => {
             let source = mount.source.as_deref().filter(|s| !s.is_empty());
             let source = source.ok_or_else(|| bad_config(&format!("{pointer}/source"), "a bind mount needs one"))?;
@@ -77,18 +95,43 @@ fn one(index: usize, mount: &Mount, bundle: &Path) -> Result<MountPlan, Fault> {
     over_proc(&target, &kind, &pointer)?;
     let (attributes, recursive, propagation) = (options.attributes, options.recursive, options.propagation);
     let copy_up = options.tmpcopyup;
-    Ok(MountPlan { index, target, kind, attributes, recursive, propagation, copy_up })
+    if idmap.is_some() && !matches!(kind, MountKind::Bind { .. }) {
+        return Err(bad_config(&pointer, "only bind mounts can be idmapped"));
+    }
+    Ok(MountPlan { index, target, kind, attributes, recursive, propagation, copy_up, idmap })
 }
 
 fn supported(mount: &Mount, options: &Options, pointer: &str) -> Result<(), Fault> {
-    if options.idmap || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return Err(unimplemented(pointer, "an idmapped mount"));
-    }
-    if options.remount {
-        return Err(unimplemented(&format!("{pointer}/options"), "remount"));
-    }
     if options.tmpcopyup && mount.kind.as_deref() != Some("tmpfs") {
         return Err(bad_config(&format!("{pointer}/options"), "tmpcopyup is for a tmpfs"));
+    }
+    Ok(())
+}
+
+/// Mappings without the option mean `idmap`; the option without mappings those of the container's user namespace.
+fn idmap(mount: &Mount, options: &Options, namespaces: &NamespacePlan, pointer: &str) -> Result<Option<Idmap>, Fault> {
+    let maps = IdMaps::new(&mount.uid_mappings, &mount.gid_mappings, pointer)?;
+    if maps.is_none() && options.idmap.is_none() {
+        return Ok(None);
+    }
+    if maps.is_none() && !namespaces.own_user() {
+        return Err(bad_config(&format!("{pointer}/uidMappings"), "needed, as the container has no user namespace"));
+    }
+    Ok(Some(Idmap { recursive: options.idmap == Some(Bind::Tree), maps }))
+}
+
+/// An owner that is nobody in the container would be refused by the kernel without saying which option it was.
+fn owners_mapped(options: &Options, namespaces: &NamespacePlan, pointer: &str) -> Result<(), Fault> {
+    let Some(users) = &namespaces.users else { return Ok(()) };
+    for word in &options.data {
+        let (list, id) = match word.split_once('=') {
+            Some(("uid", id)) => (&users.uids, id),
+            Some(("gid", id)) => (&users.gids, id),
+            _ => continue,
+        };
+        if id.parse().is_ok_and(|id| !covers(list, id)) {
+            return Err(bad_config(&format!("{pointer}/options"), format!("{word}: no such id in the user namespace")));
+        }
     }
     Ok(())
 }
@@ -131,6 +174,9 @@ fn over_proc(target: &Path, kind: &MountKind, pointer: &str) -> Result<(), Fault
     if !target.starts_with("/proc") || PROC_FILES.iter().any(|file| target == Path::new(file)) {
         return Ok(());
     }
+    if matches!(kind, MountKind::Remount { .. }) {
+        return Ok(());
+    }
     let procfs = matches!(kind, MountKind::New { filesystem, .. } if filesystem == "proc");
     let bound = matches!(kind, MountKind::Bind { source, .. } if source.starts_with("/proc"));
     if target == Path::new("/proc") && (procfs || bound) {
@@ -154,7 +200,7 @@ mod tests {
     }
 
     fn one(mount: Mount) -> Result<MountPlan, Fault> {
-        plan(&[mount], Path::new("/bundle")).map(|mut list| list.remove(0))
+        plan(&[mount], Path::new("/bundle"), &NamespacePlan::default()).map(|mut list| list.remove(0))
     }
 
     #[test]
@@ -173,9 +219,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_done_is_refused_by_name() {
-        let fault = one(mount("/x", "tmpfs", "tmpfs", &["remount"])).expect_err("refused");
-        assert_eq!(fault.class(), plimsoll_fault::Kind::Unimplemented);
-        assert_eq!(fault.details().pointer.as_deref(), Some("/mounts/0/options"));
+    fn an_idmapped_mount_needs_both_lists_or_a_user_namespace() {
+        let entry = plimsoll_spec::runtime::IdMapping { container_id: 0, host_id: 1, size: 1 };
+        let fault = one(mount("/x", "bind", "/y", &["idmap"])).expect_err("whose ids?");
+        assert_eq!(fault.details().pointer.as_deref(), Some("/mounts/0/uidMappings"));
+        let mut bind = mount("/x", "bind", "/y", &["rbind", "ridmap"]);
+        bind.uid_mappings = vec![entry];
+        assert!(one(bind.clone()).is_err());
+        bind.gid_mappings = vec![entry];
+        assert!(one(bind.clone()).is_ok_and(|plan| plan.idmap.is_some_and(|idmap| idmap.recursive)));
+        (bind.kind, bind.options) = (Some("tmpfs".into()), vec![]);
+        assert!(one(bind).is_err());
     }
 }

@@ -1,20 +1,41 @@
 //! Which namespaces are new, which are joined, which are the caller's.
 
+use super::mappings::IdMaps;
 use crate::fault::{bad_config, unimplemented};
 use plimsoll_fault::Fault;
-use plimsoll_spec::runtime::Namespace;
+use plimsoll_spec::runtime::{Linux, Namespace, TimeOffset};
 use plimsoll_sys::process::Namespaces;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 
-/// `new` is made at clone3, except the cgroup namespace, which must be made after the cgroup is joined.
+/// `new` is made at clone3, except the cgroup namespace, which must be made after the cgroup is joined, and the time
+/// namespace, whose clocks can be set only before a process is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NamespacePlan {
     pub new: Namespaces,
     pub join: Vec<(Namespaces, PathBuf)>,
+    /// Of a new user namespace; of a joined one, what it must have (some engines give both).
+    pub users: Option<IdMaps>,
+    /// The lines of `/proc/<pid>/timens_offsets` of a new time namespace.
+    pub clocks: String,
 }
 
 impl NamespacePlan {
-    pub(super) fn new(list: &[Namespace]) -> Result<Self, Fault> {
+    pub(super) fn new(linux: &Linux) -> Result<Self, Fault> {
+        let mut plan = Self::named(&linux.namespaces)?;
+        if plan.join.iter().any(|(kind, _)| *kind == Namespaces::MOUNT) {
+            return Err(unimplemented("/linux/namespaces", "joining a mount namespace by path"));
+        }
+        if !plan.new.has(Namespaces::MOUNT) {
+            return Err(bad_config("/linux/namespaces", "a mount namespace is required"));
+        }
+        plan.users = plan.users(linux)?;
+        plan.clocks = plan.clocks(&linux.time_offsets)?;
+        Ok(plan)
+    }
+
+    fn named(list: &[Namespace]) -> Result<Self, Fault> {
         let mut plan = Self::default();
         let mut seen = Namespaces::NONE;
         for (index, namespace) in list.iter().enumerate() {
@@ -30,18 +51,53 @@ impl NamespacePlan {
                 Some(path) => return Err(bad_config(&format!("{pointer}/path"), format!("{path:?} is not absolute"))),
             }
         }
-        if plan.join.iter().any(|(kind, _)| *kind == Namespaces::MOUNT) {
-            return Err(unimplemented("/linux/namespaces", "joining a mount namespace by path"));
-        }
-        if !plan.new.has(Namespaces::MOUNT) {
-            return Err(bad_config("/linux/namespaces", "a mount namespace is required"));
-        }
         Ok(plan)
     }
 
+    fn users(&self, linux: &Linux) -> Result<Option<IdMaps>, Fault> {
+        let maps = IdMaps::new(&linux.uid_mappings, &linux.gid_mappings, "/linux")?;
+        if let Some(maps) = &maps {
+            maps.map_root()?;
+            if !self.separate(Namespaces::USER) {
+                return Err(bad_config("/linux/uidMappings", "needs a user namespace in /linux/namespaces"));
+            }
+        } else if self.new.has(Namespaces::USER) {
+            return Err(bad_config("/linux/uidMappings", "a new user namespace needs mappings"));
+        }
+        Ok(maps)
+    }
+
+    fn clocks(&self, offsets: &BTreeMap<String, TimeOffset>) -> Result<String, Fault> {
+        if !offsets.is_empty() && !self.new.has(Namespaces::TIME) {
+            return Err(bad_config("/linux/timeOffsets", "needs a new time namespace in /linux/namespaces"));
+        }
+        let mut lines = String::new();
+        for (clock, offset) in offsets {
+            let pointer = format!("/linux/timeOffsets/{clock}");
+            if clock != "monotonic" && clock != "boottime" {
+                return Err(bad_config(&pointer, format!("unknown clock {clock:?}")));
+            }
+            if offset.nanosecs > 999_999_999 {
+                return Err(bad_config(&format!("{pointer}/nanosecs"), format!("{} is a second", offset.nanosecs)));
+            }
+            writeln!(lines, "{clock} {} {}", offset.secs, offset.nanosecs)
+                .map_err(|_| bad_config(&pointer, "cannot be written"))?;
+        }
+        Ok(lines)
+    }
+
     /// Neither the caller's own nor absent: made or joined.
-    fn separate(&self, kind: Namespaces) -> bool {
-        self.new.has(kind) || self.join.iter().any(|(k, _)| *k == kind)
+    pub(crate) fn separate(&self, kind: Namespaces) -> bool {
+        self.new.has(kind) || self.joins(kind)
+    }
+
+    pub(crate) fn joins(&self, kind: Namespaces) -> bool {
+        self.join.iter().any(|(k, _)| *k == kind)
+    }
+
+    /// All that are not the caller's.
+    pub(crate) fn all(&self) -> Namespaces {
+        self.join.iter().fold(self.new, |all, (kind, _)| all.with(*kind))
     }
 
     pub(crate) fn own_uts(&self) -> bool {
@@ -50,6 +106,10 @@ impl NamespacePlan {
 
     pub(crate) fn own_ipc(&self) -> bool {
         self.separate(Namespaces::IPC)
+    }
+
+    pub(crate) fn own_user(&self) -> bool {
+        self.separate(Namespaces::USER)
     }
 
     pub(crate) fn own_net(&self) -> bool {
@@ -65,8 +125,8 @@ fn kind(name: &str, pointer: &str) -> Result<Namespaces, Fault> {
         "ipc" => Namespaces::IPC,
         "uts" => Namespaces::UTS,
         "cgroup" => Namespaces::CGROUP,
-        "user" => return Err(unimplemented(pointer, "a user namespace")),
-        "time" => return Err(unimplemented(pointer, "a time namespace")),
+        "user" => Namespaces::USER,
+        "time" => Namespaces::TIME,
         other => return Err(bad_config(&format!("{pointer}/type"), format!("unknown namespace {other:?}"))),
     })
 }
@@ -74,14 +134,26 @@ fn kind(name: &str, pointer: &str) -> Result<Namespaces, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_spec::runtime::IdMapping;
 
     fn ns(kind: &str, path: Option<&str>) -> Namespace {
         Namespace { kind: kind.into(), path: path.map(Into::into) }
     }
 
+    fn plan(namespaces: &[Namespace], change: impl FnOnce(&mut Linux)) -> Result<NamespacePlan, Fault> {
+        let mut linux = Linux { namespaces: namespaces.to_vec(), ..Linux::default() };
+        change(&mut linux);
+        NamespacePlan::new(&linux)
+    }
+
+    fn map(linux: &mut Linux, container_id: u32) {
+        let entry = IdMapping { container_id, host_id: 100_000, size: 65_536 };
+        (linux.uid_mappings, linux.gid_mappings) = (vec![entry], vec![entry]);
+    }
+
     #[test]
     fn new_and_joined() {
-        let plan = NamespacePlan::new(&[ns("mount", None), ns("network", Some("/run/netns/a")), ns("pid", Some(""))]);
+        let plan = plan(&[ns("mount", None), ns("network", Some("/run/netns/a")), ns("pid", Some(""))], |_| {});
         let plan = plan.expect("a plan");
         assert!(plan.new.has(Namespaces::MOUNT.with(Namespaces::PID)) && !plan.new.has(Namespaces::NET));
         assert!(plan.own_net() && !plan.own_uts());
@@ -89,10 +161,30 @@ mod tests {
 
     #[test]
     fn refusals_name_the_pointer() {
-        let list = [ns("mount", None), ns("Mount", None)];
-        let fault = NamespacePlan::new(&list).expect_err("unknown");
+        let fault = plan(&[ns("mount", None), ns("Mount", None)], |_| {}).expect_err("unknown");
         assert_eq!(fault.details().pointer.as_deref(), Some("/linux/namespaces/1/type"));
-        assert!(NamespacePlan::new(&[ns("pid", None)]).is_err());
-        assert!(NamespacePlan::new(&[ns("mount", None), ns("mount", None)]).is_err());
+        assert!(plan(&[ns("pid", None)], |_| {}).is_err());
+        assert!(plan(&[ns("mount", None), ns("mount", None)], |_| {}).is_err());
+    }
+
+    #[test]
+    fn mappings_and_user_namespace_go_together() {
+        let (mount, new, joined) = (ns("mount", None), ns("user", None), ns("user", Some("/proc/1/ns/user")));
+        assert!(plan(&[mount.clone()], |l| map(l, 0)).is_err());
+        assert!(plan(&[mount.clone(), new.clone()], |_| {}).is_err());
+        assert!(plan(&[mount.clone(), new.clone()], |l| map(l, 1)).is_err(), "nobody would be root");
+        assert!(plan(&[mount.clone(), joined], |_| {}).is_ok_and(|p| p.users.is_none()));
+        assert!(plan(&[mount, new], |l| map(l, 0)).is_ok_and(|p| p.users.is_some()));
+    }
+
+    #[test]
+    fn clocks_are_of_a_new_time_namespace() {
+        let offset = |secs, nanosecs| [("boottime".to_owned(), TimeOffset { secs, nanosecs })].into();
+        let (mount, time) = (ns("mount", None), ns("time", None));
+        let made = plan(&[mount.clone(), time.clone()], |l| l.time_offsets = offset(-7, 5)).expect("a plan");
+        assert_eq!(made.clocks, "boottime -7 5\n");
+        assert!(plan(&[mount.clone()], |l| l.time_offsets = offset(1, 0)).is_err());
+        assert!(plan(&[mount.clone(), time], |l| l.time_offsets = offset(1, 1_000_000_000)).is_err());
+        assert!(plan(&[mount, ns("time", Some("/x"))], |l| l.time_offsets = offset(1, 0)).is_err());
     }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Options {
     pub bind: Option<Bind>,
     pub tmpcopyup: bool,
     pub remount: bool,
-    pub idmap: bool,
+    /// `idmap`, or `ridmap` for the whole tree.
+    pub idmap: Option<Bind>,
     /// Whatever the filesystem itself understands.
     pub data: Vec<String>,
 }
@@ -67,7 +68,8 @@ pub(crate) fn parse(words: &[String]) -> Options {
             "rbind" => out.bind = Some(Bind::Tree),
             "tmpcopyup" => out.tmpcopyup = true,
             "remount" => out.remount = true,
-            "idmap" | "ridmap" => out.idmap = true,
+            "idmap" => out.idmap = Some(Bind::One),
+            "ridmap" => out.idmap = Some(Bind::Tree),
             "defaults" => {}
             other => known(&mut out, other),
         }
@@ -107,7 +109,7 @@ pub(crate) fn names() -> Vec<String> {
     let plain =
         ATTRIBUTES.iter().map(|(name, ..)| *name).chain(DEFAULT_ATIME).chain(PROPAGATION.iter().map(|(n, _)| *n));
     let mut names: Vec<String> = plain.flat_map(|n| [n.to_owned(), format!("r{n}")]).collect();
-    names.extend(["bind", "rbind", "defaults", "tmpcopyup"].map(str::to_owned));
+    names.extend(["bind", "rbind", "defaults", "tmpcopyup", "idmap", "ridmap"].map(str::to_owned));
     names.sort();
     names
 }

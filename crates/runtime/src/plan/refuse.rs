@@ -22,10 +22,7 @@ fn version(version: &str) -> Result<(), Fault> {
 
 fn linux(linux: &Linux) -> Result<(), Fault> {
     let refused = [
-        (!linux.uid_mappings.is_empty(), "/linux/uidMappings", "a user namespace"),
-        (!linux.gid_mappings.is_empty(), "/linux/gidMappings", "a user namespace"),
         (!linux.net_devices.is_empty(), "/linux/netDevices", "moving network devices"),
-        (!linux.time_offsets.is_empty(), "/linux/timeOffsets", "a time namespace"),
         (linux.intel_rdt.is_some(), "/linux/intelRdt", "resource director technology"),
         (linux.memory_policy.is_some(), "/linux/memoryPolicy", "a memory policy"),
         (linux.personality.is_some(), "/linux/personality", "a personality"),

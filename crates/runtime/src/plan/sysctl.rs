@@ -52,6 +52,9 @@ fn allowed(path: &str, namespaces: &NamespacePlan) -> Result<(), &'static str> {
     if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
         return if namespaces.own_ipc() { Ok(()) } else { Err("needs an ipc namespace of its own") };
     }
+    if path.starts_with("user/") {
+        return if namespaces.own_user() { Ok(()) } else { Err("needs a user namespace of its own") };
+    }
     if path == "kernel/domainname" {
         return if namespaces.own_uts() { Ok(()) } else { Err("needs a uts namespace of its own") };
     }
@@ -79,11 +82,12 @@ mod tests {
     fn the_hosts_are_refused() {
         let own = NamespacePlan {
             new: plimsoll_sys::process::Namespaces::NET.with(plimsoll_sys::process::Namespaces::IPC),
-            join: vec![],
+            ..NamespacePlan::default()
         };
         assert!(allowed("net/ipv4/ip_forward", &own).is_ok());
         assert!(allowed("net/ipv4/ip_forward", &NamespacePlan::default()).is_err());
         assert!(allowed("kernel/core_pattern", &own).is_err());
         assert!(allowed("kernel/shmmax", &own).is_ok());
+        assert!(allowed("user/max_mnt_namespaces", &own).is_err());
     }
 }

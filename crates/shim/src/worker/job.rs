@@ -1,7 +1,7 @@
 //! What a worker is for, and therefore what happens when it has ended.
 
 use crate::server::Reply;
-use crate::task::{Key, freeze::Verb};
+use crate::task::Key;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
@@ -20,9 +20,12 @@ pub(crate) enum Job {
     KillAll {
         reply: Reply,
     },
-    Freeze {
+    Pause {
         id: String,
-        verb: Verb,
+        reply: Reply,
+    },
+    Resume {
+        id: String,
         reply: Reply,
     },
     Delete {
@@ -49,7 +52,8 @@ impl Job {
             | Self::Start { reply, .. }
             | Self::StartExec { reply, .. }
             | Self::KillAll { reply }
-            | Self::Freeze { reply, .. }
+            | Self::Pause { reply, .. }
+            | Self::Resume { reply, .. }
             | Self::StartSandbox { reply }
             | Self::StopSandbox { reply, .. } => Some(*reply),
             Self::Delete { .. } | Self::Cleanup { .. } => None,

@@ -241,5 +241,6 @@ async fn a_dead_shim_is_cleaned_up_by_delete() {
     };
     let launch = plimsoll_core::shim::Launch { namespace: crate::harness::NAMESPACE, id: "c", bundle: &bundle.path };
     assert_eq!(launcher.cleanup(launch).await.expect("delete").code, 137);
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }

@@ -1,0 +1,101 @@
+//! Becoming the root of a user namespace: a new one, or one that is there already.
+
+use crate::fault::At;
+use crate::parent::sources::Sources;
+use crate::parent::users;
+use crate::plan::{Plan, ProcessPlan};
+use plimsoll_fault::Fault;
+use plimsoll_sys::process::Namespaces;
+use plimsoll_sys::procfs::Procfs;
+use plimsoll_sys::{SingleThread, ns};
+use rustix::fs::{Gid, Uid};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+
+/// Id 0 of the user namespace that this process is in, without the groups of its past.
+pub(super) fn become_root() -> Result<(), Fault> {
+    let what = || "cannot become the root of the user namespace".to_owned();
+    match rustix::thread::set_thread_groups(&[]) {
+        // Where setgroups is denied the caller's groups stay: denied so that nobody sheds a group that takes rights away.
+        Ok(()) | Err(Errno::PERM) => {}
+        Err(error) => return Err(error).at("namespace", "setgroups", "", what),
+    }
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).at("namespace", "setresgid", "", what)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at("namespace", "setresuid", "", what)
+}
+
+/// A new time namespace. Its clocks can be set until somebody is in it; joining it by its file puts this process into it,
+/// where being born or executing would otherwise be needed (time_namespaces(7)).
+pub(super) fn new_clocks(token: &SingleThread, offsets: &OwnedFd, plan: &Plan) -> Result<(), Fault> {
+    unshare_clocks(token, offsets, plan)?;
+    let proc = Procfs::host().at("namespace", "open", "/proc", || "/proc is not procfs".into())?;
+    let what = || "cannot enter the time namespace".to_owned();
+    let made = proc.time_for_children().at("namespace", "open", "/proc/self/ns/time_for_children", what)?;
+    ns::join(token, made, Namespaces::TIME).at("namespace", "setns", "time", what)
+}
+
+/// The next child is born into the new time namespace.
+fn unshare_clocks(token: &SingleThread, offsets: &OwnedFd, plan: &Plan) -> Result<(), Fault> {
+    ns::unshare(token, Namespaces::TIME)
+        .at("namespace", "unshare", "time", || "cannot make the time namespace".into())?;
+    let lines = plan.namespaces.clocks.as_bytes();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let written = rustix::io::write(offsets, lines).map(drop);
+    written.at("namespace", "write", "/proc/self/timens_offsets", || {
+        format!("config.json: /linux/timeOffsets: cannot set {}", plan.namespaces.clocks.trim_end().replace('\n', ", "))
+    })
+}
+
+/// Of the go-between: the config's namespaces, the user namespace among them, from which the container's process is then
+/// made. A namespace that the user namespace does not own must be joined before it, one that the caller may not join after it.
+pub(crate) fn join_all(token: &SingleThread, plan: &Plan, sources: &Sources) -> Result<(), Fault> {
+    let proc = Procfs::host().at("isolate", "open", "/proc", || "/proc is not procfs".into())?;
+    let new_time = plan.namespaces.new.has(Namespaces::TIME);
+    let offsets = new_time.then(users::clocks_file).transpose()?;
+    users::oom_score(&proc, "self", &plan.process)?;
+    users::raise_limits(None, &plan.process)?;
+    let join = |kind: Namespaces, fd: &OwnedFd| ns::join(token, fd, kind);
+    let mut later = Vec::new();
+    for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind != Namespaces::USER) {
+        match join(*kind, fd) {
+            Err(Errno::PERM) => later.push((*kind, fd)),
+            other => other.at("namespace", "setns", "", || "cannot join a namespace of the config".into())?,
+        }
+    }
+    for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind == Namespaces::USER) {
+        join(*kind, fd).at("namespace", "setns", "user", || "cannot join the user namespace of the config".into())?;
+    }
+    plan.namespaces.users.as_ref().map_or(Ok(()), users::verify)?;
+    become_root()?;
+    for (kind, fd) in later {
+        join(kind, fd).at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+    }
+    offsets.map_or(Ok(()), |offsets| unshare_clocks(token, &offsets, plan))
+}
+
+/// Of the go-between of an exec: the container's user namespace and its pid namespace, of which the process is made.
+pub(crate) fn join_users(
+    token: &SingleThread,
+    init: &OwnedFd,
+    which: Namespaces,
+    process: &ProcessPlan,
+) -> Result<(), Fault> {
+    let proc = Procfs::host().at("isolate", "open", "/proc", || "/proc is not procfs".into())?;
+    join(token, init, which, &proc, process)
+}
+
+/// What only the host's rights can do, then the container's namespaces by its init, then its root.
+pub(super) fn join(
+    token: &SingleThread,
+    init: &OwnedFd,
+    which: Namespaces,
+    proc: &Procfs,
+    process: &ProcessPlan,
+) -> Result<(), Fault> {
+    users::oom_score(proc, "self", process)?;
+    users::raise_limits(None, process)?;
+    ns::join(token, init, which).at("namespace", "setns", "", || "cannot enter the container".into())?;
+    become_root()
+}
