@@ -1,6 +1,7 @@
 //! `create`: from a bundle to a container init that waits for `start`.
 
 use crate::fault::At;
+use crate::hooks::Place;
 use crate::parent::init::{self, Release, Waiting};
 use crate::record::Record;
 use crate::sync::Message;
@@ -76,7 +77,8 @@ pub fn run(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Res
 
 /// The program runs: poststart hooks. One that fails ends the container.
 pub(crate) fn started(record: &Record) -> Result<(), Fault> {
-    hooks::run(&record.hooks.poststart, "/hooks/poststart", &record.state_as(Status::Running))
+    let place = Place::Runtime { bundle: &record.bundle };
+    hooks::run(&record.hooks.poststart, "/hooks/poststart", &record.state_as(Status::Running), place)
 }
 
 /// The program could not be executed, or a hook wants the container gone.

@@ -1,6 +1,7 @@
 //! `delete`: removes everything a container left: processes of its cgroup, cgroup, state; runs poststop hooks.
 
 use crate::fault::At;
+use crate::hooks::Place;
 use crate::parent::cgroup::locate;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
@@ -26,11 +27,16 @@ pub fn delete(root: &Root, id: &str, force: bool) -> Result<(), Fault> {
     };
     steps(&record, &folder, force).map_err(|fault| fault.in_container(id))?;
     // The container is gone whatever its hooks say (runtime.md, "Lifecycle").
-    let stopped = record.state_as(Status::Stopped);
-    if let Err(fault) = hooks::run(&record.hooks.poststop, "/hooks/poststop", &stopped) {
+    if let Err(fault) = poststop(&record) {
         root.warn(&fault.to_string());
     }
     Ok(())
+}
+
+/// The container is gone: its last hooks.
+pub(crate) fn poststop(record: &Record) -> Result<(), Fault> {
+    let place = Place::Runtime { bundle: &record.bundle };
+    hooks::run(&record.hooks.poststop, "/hooks/poststop", &record.state_as(Status::Stopped), place)
 }
 
 /// A folder without a record is what a creator that was killed left, perhaps with a cgroup and processes in it.

@@ -2,18 +2,20 @@
 
 use crate::fault::At;
 use crate::parent::cgroup;
-use crate::parent::init::{await_exec, write_pid};
+use crate::parent::init::write_pid;
 use crate::parent::sources::own_pid_namespace;
 use crate::parent::spawn::{PidNamespace, spawn, spawn_inside};
-use crate::parent::users;
-use crate::plan::ProcessPlan;
+use crate::parent::{lsm, notify, users};
+use crate::plan::{Agent, ProcessPlan};
 use crate::record::Record;
-use crate::sync::Channel;
+use crate::sync::{Channel, Message};
 use crate::{Created, Root, Stdio, child, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Process, Status};
 use plimsoll_sys::SingleThread;
 use plimsoll_sys::process::{Fork, Namespaces};
+use plimsoll_sys::sched::{self, CpuSet};
+use plimsoll_sys::seccomp::Flags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -53,7 +55,10 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let Some(init) = init else { return Err(not_running(&record, &folder)) };
     let process = ProcessPlan::new(&request.process, "/process")?;
     terminal_agrees(&process, &request)?;
+    lsm::check(&process, "/process")?;
     let seccomp = kept_filter::load(&folder)?;
+    let listens = seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
+    let agent = if listens { agent(&folder)? } else { None };
     let folders = cgroup_folders(&record, request.cgroup)?;
     let is_v2 = record.cgroups.iter().all(|(controllers, _)| controllers.is_empty());
     let (tasks, v2) = if is_v2 {
@@ -63,21 +68,28 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     };
     let join = Namespaces::from_bits(record.namespaces);
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
-    let (forked, join) = spawn_exec(token, &init, join, &process, v2.as_ref().map(AsFd::as_fd))?;
+    let before = process.scheduling.initial.as_ref().map(start_on).transpose()?;
+    let forked = spawn_exec(token, &init, join, &process, v2.as_ref().map(AsFd::as_fd));
+    if let (Some(before), false) = (&before, matches!(forked, Ok((Fork::Child, _)))) {
+        affinity(before)?;
+    }
+    let (forked, join) = forked?;
     let (child, pidfd) = match forked {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
             drop((ours, v2));
             let ExecRequest { id, stdio, preserve_fds, .. } = request;
-            child::exec(token, child::Exec { id, init, join, process, seccomp, tasks, stdio, preserve_fds }, &theirs)
+            let domain = record.domain;
+            let exec = child::Exec { id, init, join, process, domain, seccomp, tasks, stdio, preserve_fds };
+            child::exec(token, exec, &theirs)
         }
     };
     drop(theirs);
     let created = Created { pid: child, pidfd };
     // A frozen process speaks only once it is thawed: then there is nothing to wait for.
     if record.status(&folder) != Status::Paused
-        && let Err(fault) = await_exec(&ours)
+        && let Err(fault) = attend(&ours, &created, &record, agent.as_ref())
     {
         return Err(reaped(created, fault));
     }
@@ -106,9 +118,49 @@ fn spawn_exec(
     spawn(token, Namespaces::NONE, pid, v2).map(|forked| (forked, join.without(Namespaces::PID)))
 }
 
-/// The child has said why it cannot go on, and ends.
+/// The CPUs of `initial`, on which the process is made and joins the cgroup; gives those of before.
+fn start_on(cpus: &CpuSet) -> Result<CpuSet, Fault> {
+    let before = sched::own_affinity()
+        .at("clone", "sched_getaffinity", "", || "cannot see the CPUs that the runtime may use".into())?;
+    affinity(cpus).map(|()| before)
+}
+
+fn affinity(cpus: &CpuSet) -> Result<(), Fault> {
+    let pointer = "/process/execCPUAffinity/initial";
+    sched::set_affinity(cpus)
+        .at("clone", "sched_setaffinity", "", || format!("config.json: {pointer}: cannot run on these CPUs"))
+        .map_err(|fault| fault.detail(|d| d.pointer = Some(pointer.to_owned())))
+}
+
+/// Until the program is being executed.
+fn attend(channel: &Channel, created: &Created, record: &Record, agent: Option<&Agent>) -> Result<(), Fault> {
+    loop {
+        match channel.receive().at("sync", "recv", "", || "the process cannot be heard".into())? {
+            None => return Ok(()),
+            Some(Message::Listener(number)) => {
+                let (pid, state) = (created.pid.as_raw_nonzero().get(), record.state_as(Status::Running));
+                notify::serve(channel, &created.pidfd, number, agent, pid, &state)?;
+            }
+            Some(Message::Failed(fault)) => return Err(fault),
+            Some(other) => {
+                return Err(Fault::new(Layer::OciRuntime, "sync", format!("the child said {other:?} out of turn")));
+            }
+        }
+    }
+}
+
+fn agent(folder: &Path) -> Result<Option<Agent>, Fault> {
+    let spec = Record::spec(folder)?;
+    Ok(spec.linux.and_then(|linux| linux.seccomp).as_ref().and_then(Agent::new))
+}
+
+/// The child has said why it cannot go on, and ends; where this side cannot go on, it is ended.
 fn reaped(created: Created, fault: Fault) -> Fault {
-    match plimsoll_sys::process::wait(created.pid) {
+    let killed = match plimsoll_sys::process::signal(&created.pidfd, rustix::process::Signal::KILL.as_raw()) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => other,
+    };
+    match killed.and_then(|()| plimsoll_sys::process::wait(created.pid)) {
         Ok(_) => fault,
         Err(error) => fault.why(format!("waiting for the process failed: {error}")),
     }

@@ -34,6 +34,26 @@ pub use state::{container_process, list, state};
 pub use stdio::Stdio;
 pub use time::now_rfc3339;
 
+/// The names of the hook lists, in the order in which they run: for `features`.
+pub fn hook_names() -> [&'static str; 6] {
+    plan::HOOKS
+}
+
+/// The kinds of namespaces that can be made or joined, sorted: for `features`.
+pub fn namespaces() -> Vec<&'static str> {
+    plan::namespace_names()
+}
+
+/// `linux.memoryPolicy.mode`: for `features`.
+pub fn memory_policy_modes() -> [&'static str; 7] {
+    plan::MEMORY_MODES
+}
+
+/// `linux.memoryPolicy.flags`: for `features`.
+pub fn memory_policy_flags() -> impl Iterator<Item = &'static str> {
+    plan::memory_flags()
+}
+
 /// Every mount option that is understood (filesystem data apart), sorted: for `features`.
 pub fn mount_options() -> Vec<String> {
     plan::mount_options()

@@ -3,6 +3,7 @@
 
 use crate::fault::At;
 use crate::pause::Freezer;
+use crate::plan::Domain;
 use crate::root::Root;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
@@ -34,6 +35,8 @@ pub(crate) struct Record {
     pub namespaces: u64,
     #[serde(default)]
     pub hooks: Hooks,
+    #[serde(default, skip_serializing_if = "Domain::is_default")]
+    pub domain: Domain,
     /// Cgroup folders that were made for this container, parents included, outermost first.
     #[serde(default)]
     pub made: Vec<PathBuf>,

@@ -4,8 +4,12 @@
 //! |--------|-----------|----------|-----------------------------------------------------------------------------|
 //! | child  | `Born`    | pid      | of a go-between on a channel of its own: the container's process is made    |
 //! | parent | `Mapped`  |          | the new user namespace has its mappings: become its root                    |
-//! | child  | `Entered` |          | namespaces entered, nothing mounted: run prestart and createRuntime hooks   |
-//! | parent | `Mount`   |          | those hooks succeeded: go on (only after `Entered`)                         |
+//! | child  | `Entered` |          | namespaces entered: move network devices into them                          |
+//! | parent | `Moved`   |          | they are there (only after `Entered`)                                       |
+//! | child  | `Mounted` |          | the root is built, not yet entered: run prestart and createRuntime hooks    |
+//! | parent | `Enter`   |          | those hooks succeeded: go on (only after `Mounted`)                         |
+//! | child  | `Listener`| a number | a filter that notifies is loaded: take its listener, my descriptor of that number |
+//! | parent | `Taken`   |          | it is taken, its agent will answer (only after `Listener`)                  |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
 //! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
 //! | child  | `Failed`  | `Fault`  | could not go on; the child exits after it                                   |
@@ -22,7 +26,11 @@ pub(crate) enum Message {
     Born(i32),
     Mapped,
     Entered,
-    Mount,
+    Moved,
+    Mounted,
+    Enter,
+    Listener(i32),
+    Taken,
     Ready,
     Execute,
     Failed(Fault),
@@ -51,7 +59,12 @@ impl Channel {
     }
 
     pub(crate) fn send(&self, message: &Message) -> Result<(), Errno> {
-        rustix::net::send(self.0.as_fd(), &encode(message), SendFlags::NOSIGNAL).map(drop)
+        let bytes = encode(message);
+        // The sender of this one is under the filter already: write is the one call that no filter may hold up.
+        if matches!(message, Message::Listener(_)) {
+            return rustix::io::write(self.0.as_fd(), &bytes).map(drop);
+        }
+        rustix::net::send(self.0.as_fd(), &bytes, SendFlags::NOSIGNAL).map(drop)
     }
 
     /// The next message, or none when the other end is closed.
@@ -73,7 +86,11 @@ fn encode(message: &Message) -> Vec<u8> {
         Message::Born(pid) => [b"B", &pid.to_le_bytes()[..]].concat(),
         Message::Mapped => vec![b'U'],
         Message::Entered => vec![b'E'],
-        Message::Mount => vec![b'M'],
+        Message::Moved => vec![b'e'],
+        Message::Mounted => vec![b'M'],
+        Message::Enter => vec![b'm'],
+        Message::Listener(number) => [b"L", number.to_ne_bytes().as_slice()].concat(),
+        Message::Taken => vec![b'l'],
         Message::Ready => vec![b'R'],
         Message::Execute => vec![b'X'],
         Message::Failed(fault) => {
@@ -95,7 +112,11 @@ fn decode(bytes: &[u8]) -> Option<Message> {
         b'B' => Message::Born(i32::from_le_bytes(rest.try_into().ok()?)),
         b'U' => Message::Mapped,
         b'E' => Message::Entered,
-        b'M' => Message::Mount,
+        b'e' => Message::Moved,
+        b'M' => Message::Mounted,
+        b'm' => Message::Enter,
+        b'L' => Message::Listener(i32::from_ne_bytes(rest.try_into().ok()?)),
+        b'l' => Message::Taken,
         b'R' => Message::Ready,
         b'X' => Message::Execute,
         b'F' => {
@@ -116,9 +137,9 @@ mod tests {
     fn every_message_survives_the_line() {
         let fault = Fault::new(Layer::OciRuntime, "mount", "cannot mount").syscall("fsmount", "/proc", 1);
         let (a, b) = Channel::pair().expect("a pair");
-        let born = [Message::Born(4711), Message::Mapped];
-        let made = [Message::Entered, Message::Mount, Message::Ready, Message::Execute, Message::Failed(fault)];
-        for message in born.into_iter().chain(made) {
+        let born = [Message::Born(4711), Message::Mapped, Message::Entered, Message::Moved, Message::Mounted];
+        let made = [Message::Enter, Message::Listener(7), Message::Taken, Message::Ready, Message::Execute];
+        for message in born.into_iter().chain(made).chain([Message::Failed(fault)]) {
             a.send(&message).expect("sent");
             assert_eq!(b.receive().expect("received"), Some(message));
         }

@@ -268,3 +268,10 @@ pub fn kill(pid: Pid, signal: i32) -> Result<(), Errno> {
     let got = unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
     if got == 0 { Ok(()) } else { Err(errno::last()) }
 }
+
+/// `personality`: the execution domain that the calling thread and its children present themselves as.
+pub fn set_personality(domain: u32) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    let got = unsafe { libc::personality(libc::c_ulong::from(domain)) };
+    if got == -1 { Err(errno::last()) } else { Ok(()) }
+}

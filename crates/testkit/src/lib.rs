@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod bin;
 pub mod bundle;
+pub mod compare;
 pub mod daemon;
 pub mod demo;
 pub mod descriptors;

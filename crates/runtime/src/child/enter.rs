@@ -1,11 +1,11 @@
 //! The child of `exec`: born into the container's pid namespace, joins the rest by one setns of the init's pidfd.
 
-use super::{become_user, begin, console, fail, keyring, stdio, user};
+use super::{become_user, begin, console, fail, keyring, lsm, scheduling, stdio, user};
 use crate::Stdio;
 use crate::fault::At;
 use crate::parent::spawn::conceal;
 use crate::parent::users;
-use crate::plan::ProcessPlan;
+use crate::plan::{Domain, ProcessPlan};
 use crate::seccomp::Filter;
 use crate::sync::Channel;
 use plimsoll_fault::Fault;
@@ -24,6 +24,7 @@ pub(crate) struct Exec<'a> {
     /// What is still to be joined.
     pub join: Namespaces,
     pub process: ProcessPlan,
+    pub domain: Domain,
     pub seccomp: Option<Filter>,
     pub tasks: Vec<OwnedFd>,
     pub stdio: Stdio,
@@ -39,18 +40,22 @@ pub(crate) fn exec(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> !
 }
 
 fn run(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> Result<Infallible, Fault> {
-    let Exec { id, init, join, process, seccomp, tasks, stdio, preserve_fds } = exec;
+    let Exec { id, init, join, process, domain, seccomp, tasks, stdio, preserve_fds } = exec;
     conceal()?;
     let proc = begin(tasks)?;
+    // While the host's rights are there: a container's root may raise no priority.
+    scheduling::affinity(&process.scheduling)?;
+    scheduling::apply(&process.scheduling, &domain)?;
+    lsm::on_exec(&proc, &process)?;
     if join.has(Namespaces::USER) {
         user::join(token, &init, join, &proc, &process)?;
     } else {
         users::oom_score(&proc, "self", &process)?;
         ns::join(token, &init, join).at("namespace", "setns", "", || "cannot enter the container".into())?;
     }
+    keyring(id, &proc, &process)?;
     drop(proc);
     drop(init);
-    keyring(id)?;
     let console = match &stdio {
         Stdio::Console { .. } => {
             let root = RootDir::open(Path::new("/")).at("console", "open", "/", || "cannot open the rootfs".into())?;
@@ -59,6 +64,6 @@ fn run(token: &SingleThread, exec: Exec<'_>, channel: &Channel) -> Result<Infall
         _ => None,
     };
     stdio::install(stdio, console)?;
-    let program = become_user(&process, seccomp.as_ref(), preserve_fds, &[channel.as_fd()])?;
-    program.execute(process.no_new_privileges.then_some(seccomp.as_ref()).flatten())
+    let (program, filter) = become_user(&process, seccomp.as_ref(), preserve_fds, channel, None)?;
+    program.execute(filter)
 }

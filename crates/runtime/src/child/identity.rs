@@ -8,6 +8,7 @@ use plimsoll_sys::{caps, root};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::Rlimit;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 pub(super) fn limits(process: &ProcessPlan) -> Result<(), Fault> {
@@ -53,10 +54,10 @@ pub(super) fn verify_directory(process: &ProcessPlan) -> Result<(), Fault> {
         .kind(Kind::PermissionDenied))
 }
 
-pub(super) fn load_filter(filter: Option<&Filter>) -> Result<(), Fault> {
-    let Some(filter) = filter else { return Ok(()) };
+/// Gives the listener of a filter that notifies.
+pub(super) fn load_filter(filter: Option<&Filter>) -> Result<Option<OwnedFd>, Fault> {
+    let Some(filter) = filter else { return Ok(None) };
     plimsoll_sys::seccomp::load(&filter.program, filter.flags)
-        .map(drop)
         .at("seccomp", "seccomp", "", || "config.json: /linux/seccomp: cannot load the filter".into())
 }
 

@@ -8,9 +8,12 @@ mod enter;
 mod hide;
 mod home;
 mod identity;
+mod lsm;
 mod mounts;
+mod net_devices;
 mod program;
 mod rootfs;
+mod scheduling;
 mod stdio;
 mod user;
 mod v1_mount;
@@ -19,10 +22,11 @@ pub(crate) use enter::{Exec, exec};
 pub(crate) use user::{join_all, join_users};
 
 use crate::fault::At;
+use crate::hooks::Place;
 use crate::parent::sources::Sources;
 use crate::parent::spawn::conceal;
 use crate::parent::users;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::{Plan, ProcessPlan, Scheduling};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
 use crate::{CreateRequest, hooks};
@@ -30,11 +34,12 @@ use plimsoll_fault::{Fault, Layer};
 use plimsoll_spec::runtime::{OCI_VERSION, State, Status};
 use plimsoll_sys::process::{self, Namespaces};
 use plimsoll_sys::procfs::Procfs;
+use plimsoll_sys::seccomp::Flags;
 use plimsoll_sys::{SingleThread, loopback, ns};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use std::convert::Infallible;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Where the init waits for its release.
 #[derive(Debug)]
@@ -87,22 +92,28 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     let plan = &plan;
     settle(token, plan, channel, privileged)?;
     let proc = begin(tasks)?;
+    // execCPUAffinity is not the init's (config.md).
+    scheduling::affinity(&Scheduling::default())?;
     enter_namespaces(token, plan, &sources)?;
+    if !sources.net_devices.is_empty() {
+        ask(channel, &Message::Entered, &Message::Moved)?;
+        net_devices::configure(&sources.net_devices)?;
+    }
     if !plan.namespaces.own_user() {
         users::oom_score(&proc, "self", &plan.process)?;
     }
     if !request.no_new_keyring {
-        keyring(request.id)?;
-    }
-    if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
-        ask_for_hooks(channel)?;
+        keyring(request.id, &proc, &plan.process)?;
     }
     let root = rootfs::build(plan, sources)?;
+    if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
+        ask(channel, &Message::Mounted, &Message::Enter)?;
+    }
     let console = console::make(&root, &plan.process, &request.stdio)?;
-    let hooked = !(plan.hooks.create_container.is_empty() && plan.hooks.start_container.is_empty());
-    let mut state = hooked.then(|| hook_state(&proc, plan, &request)).transpose()?;
-    if let Some(state) = &state {
-        hooks::run(&plan.hooks.create_container, "/hooks/createContainer", state)?;
+    if !plan.hooks.create_container.is_empty() {
+        rustix::process::fchdir(&root).at("hook", "fchdir", &plan.rootfs, || "cannot enter the rootfs".into())?;
+        let state = hook_state(plan, request.id, Status::Creating);
+        hooks::run(&plan.hooks.create_container, "/hooks/createContainer", &state, Place::Created)?;
     }
     rootfs::enter(token, plan, root, request.no_pivot)?;
     set_names(plan)?;
@@ -111,18 +122,20 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     if plan.readonly {
         rootfs::make_readonly()?;
     }
+    lsm::on_exec(&proc, &plan.process)?;
     drop(proc);
+    scheduling::apply(&plan.process.scheduling, &plan.domain)?;
     stdio::install(request.stdio, console)?;
-    let mut kept = vec![channel.as_fd()];
-    kept.extend(gate.descriptor());
-    let program = become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds, &kept)?;
+    let (program, filter) =
+        become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds, channel, gate.descriptor())?;
     channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
     wait_for_release(gate, channel)?;
-    if let Some(state) = &mut state {
-        state.status = Status::Created;
-        hooks::run(&plan.hooks.start_container, "/hooks/startContainer", state)?;
+    if !plan.hooks.start_container.is_empty() {
+        let (state, place) =
+            (hook_state(plan, request.id, Status::Created), Place::Container { env: &plan.process.env });
+        hooks::run(&plan.hooks.start_container, "/hooks/startContainer", &state, place)?;
     }
-    program.execute(plan.process.no_new_privileges.then_some(plan.seccomp.as_ref()).flatten())
+    program.execute(filter)
 }
 
 /// The namespaces that come before all else. Nobody may look into this process from its first moment on: between here and
@@ -177,7 +190,17 @@ fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Res
     Ok(())
 }
 
-fn keyring(id: &str) -> Result<(), Fault> {
+fn keyring(id: &str, proc: &Procfs, process: &ProcessPlan) -> Result<(), Fault> {
+    if process.selinux_label.is_some() {
+        lsm::on_keys(proc, process.selinux_label.as_deref())?;
+        let joined = join_keyring(id);
+        lsm::on_keys(proc, None)?;
+        return joined;
+    }
+    join_keyring(id)
+}
+
+fn join_keyring(id: &str) -> Result<(), Fault> {
     match plimsoll_sys::keyring::join_session(&format!("_ses.{id}")) {
         // No keyrings in this kernel, or filtered by an outer container.
         Ok(()) | Err(Errno::NOSYS | Errno::PERM) => Ok(()),
@@ -185,25 +208,25 @@ fn keyring(id: &str) -> Result<(), Fault> {
     }
 }
 
-fn ask_for_hooks(channel: &Channel) -> Result<(), Fault> {
-    channel.send(&Message::Entered).at("sync", "send", "", || "the runtime does not listen".into())?;
-    expect(channel, &Message::Mount)
+fn ask(channel: &Channel, question: &Message, answer: &Message) -> Result<(), Fault> {
+    channel.send(question).at("sync", "send", "", || "the runtime does not listen".into())?;
+    expect(channel, answer)
 }
 
-/// The state as hooks of the child see it. Its pid is the host's: as the host's procfs knows this process.
-fn hook_state(proc: &Procfs, plan: &Plan, request: &CreateRequest<'_>) -> Result<State, Fault> {
-    let pid = proc.own_pid().at("hook", "readlink", "/proc/self", || "cannot see the own pid".into())?;
-    Ok(State {
+/// The state as hooks of the child see it. They run in the container's namespaces, so its pid is that of its own
+/// (runtime.md, "State").
+fn hook_state(plan: &Plan, id: &str, status: Status) -> State {
+    State {
         oci_version: OCI_VERSION.to_owned(),
-        id: request.id.to_owned(),
-        pid,
-        status: Status::Creating,
-        bundle: request.bundle.to_string_lossy().into_owned(),
-        rootfs: plan.rootfs.to_string_lossy().into_owned(),
+        id: id.to_owned(),
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+        status,
+        bundle: plan.bundle.to_string_lossy().into_owned(),
+        rootfs: String::new(),
         created: String::new(),
         annotations: plan.annotations.clone(),
         owner: String::new(),
-    })
+    }
 }
 
 fn expect(channel: &Channel, wanted: &Message) -> Result<(), Fault> {
@@ -242,19 +265,21 @@ fn sysctls(proc: &Procfs, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// Limits, credentials, working directory: nothing of the runtime's rights is left after this.
-fn become_user(
+/// Gives the program and the filter that is still to be loaded, as late as can be.
+fn become_user<'f>(
     process: &ProcessPlan,
-    filter: Option<&Filter>,
+    filter: Option<&'f Filter>,
     preserve_fds: u32,
-    kept: &[BorrowedFd<'_>],
-) -> Result<program::Program, Fault> {
+    channel: &Channel,
+    gate: Option<BorrowedFd<'_>>,
+) -> Result<(program::Program, Option<&'f Filter>), Fault> {
     let env = home::environment(process);
     stdio::give_to(process.uid)?;
     identity::limits(process)?;
     let arrived = identity::change_directory(process);
     // Without no_new_privileges only CAP_SYS_ADMIN may load a filter: so before it is dropped.
     if !process.no_new_privileges {
-        identity::load_filter(filter)?;
+        load_filter(filter, channel)?;
     }
     identity::assume(process)?;
     if arrived.is_err() {
@@ -262,13 +287,29 @@ fn become_user(
     }
     identity::verify_directory(process)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
+    let kept: Vec<BorrowedFd<'_>> = std::iter::once(channel.as_fd()).chain(gate).collect();
     // Closed, not only close-on-exec: the program and its interpreter are looked up before the exec closes anything, and
     // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626).
-    process::close_from(3_u32.saturating_add(preserve_fds), kept)
+    process::close_from(3_u32.saturating_add(preserve_fds), &kept)
         .at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
     process::keep_over_exec(3, preserve_fds)
         .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
-    program::Program::find(process, env)
+    let program = program::Program::find(process, env)?;
+    match filter.filter(|_| process.no_new_privileges) {
+        // Its listener must be handed over while the runtime still listens.
+        Some(filter) if filter.flags.has(Flags::NEW_LISTENER) => {
+            load_filter(Some(filter), channel)?;
+            Ok((program, None))
+        }
+        late => Ok((program, late)),
+    }
+}
+
+fn load_filter(filter: Option<&Filter>, channel: &Channel) -> Result<(), Fault> {
+    match identity::load_filter(filter)? {
+        None => Ok(()),
+        Some(listener) => ask(channel, &Message::Listener(listener.as_raw_fd()), &Message::Taken),
+    }
 }
 
 fn wait_for_release(gate: Gate, channel: &mut Channel) -> Result<(), Fault> {

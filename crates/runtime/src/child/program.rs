@@ -37,7 +37,7 @@ impl Program {
     /// Loads the filter that had to wait (with no_new_privs it needs no right, and as little as possible runs under it), then
     /// executes.
     pub(super) fn execute(&self, filter: Option<&Filter>) -> Result<Infallible, Fault> {
-        identity::load_filter(filter)?;
+        let _listener = identity::load_filter(filter)?;
         let error = process::exec(&self.path, &self.args, &self.env);
         Err(refused(&self.path, error, true))
     }

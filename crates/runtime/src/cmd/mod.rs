@@ -28,7 +28,7 @@ pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Res
         "create" => create::run(global, words),
         "delete" => delete::run(global, words),
         "exec" => exec::run(global, words),
-        "features" => features::run(),
+        "features" => features::run(words),
         "help" => help::help(),
         "kill" => kill::run(global, words),
         "list" => list::run(global, words),

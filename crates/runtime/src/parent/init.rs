@@ -1,13 +1,17 @@
 //! `create` and `run` up to the point where the container's init waits: one straight path.
 
 use super::cgroup::Cgroup;
+use super::lsm;
+use super::net_devices::{self, NetDevice};
+use super::notify;
 use super::sources::Sources;
 use super::spawn::{PidNamespace, spawn, spawn_inside};
 use super::undo::{Rollback, Undo};
 use super::users;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
-use crate::plan::Plan;
+use crate::hooks::Place;
+use crate::plan::{Agent, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::{CreateRequest, Created, Root, hooks, kept_filter};
@@ -96,11 +100,16 @@ fn steps(
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2));
     users::settle(&plan, child, &sources, &ours)?;
-    drop(sources);
+    let net_devices = sources.net_devices;
+    drop((sources.rootfs, sources.binds, sources.namespaces, sources.own_pid));
+    let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
     record.draft(&folder)?;
     cgroup.limit_devices(&plan)?;
-    await_ready(&ours, &record)?;
+    if !record.hooks.poststop.is_empty() {
+        rollback.push_last(Undo::Poststop(Box::new(record.clone())));
+    }
+    await_ready(&ours, &record, &needs)?;
     Record::publish(&folder)?;
     if let Some(path) = request.pid_file {
         write_pid(path, child)?;
@@ -115,9 +124,9 @@ fn decide(root: &Root, config: &[u8], bundle: &Path, request: &CreateRequest<'_>
     }
     let plan = Plan::new(parse(config)?, bundle)?;
     terminal_agrees(&plan, request)?;
-    for name in &plan.process.unknown_capabilities {
-        root.warn(&format!("config.json: /process/capabilities: this kernel has no {name}: left out"));
-    }
+    lsm::check(&plan.process, "/process")?;
+    lsm::check_mount_label(plan.mount_label.as_ref())?;
+    plan.warnings.iter().for_each(|text| root.warn(text));
     Ok(plan)
 }
 
@@ -216,26 +225,47 @@ pub(crate) fn start_address(folder: &Path, what: impl Fn() -> String) -> Result<
     Ok((dir, address))
 }
 
+/// What the child may ask for.
+struct Needs<'a> {
+    child: Pid,
+    pidfd: &'a OwnedFd,
+    agent: Option<&'a Agent>,
+    net_devices: &'a [NetDevice],
+}
+
 /// Answers the child until it is ready.
-fn await_ready(channel: &Channel, record: &Record) -> Result<(), Fault> {
+fn await_ready(channel: &Channel, record: &Record, needs: &Needs<'_>) -> Result<(), Fault> {
     loop {
         let message = channel.receive().at("sync", "recv", "", || "the container's process cannot be heard".into())?;
         match message {
             Some(Message::Ready) => return Ok(()),
             Some(Message::Failed(fault)) => return Err(fault),
             Some(Message::Entered) => {
+                net_devices::give(needs.net_devices, needs.child)?;
+                answer(channel, &Message::Moved)?;
+            }
+            Some(Message::Mounted) => {
+                let (state, place) = (record.state_as(Status::Creating), Place::Runtime { bundle: &record.bundle });
+                hooks::run(&record.hooks.prestart, "/hooks/prestart", &state, place)?;
+                hooks::run(&record.hooks.create_runtime, "/hooks/createRuntime", &state, place)?;
+                answer(channel, &Message::Enter)?;
+            }
+            Some(Message::Listener(number)) => {
                 let state = record.state_as(Status::Creating);
-                hooks::run(&record.hooks.prestart, "/hooks/prestart", &state)?;
-                hooks::run(&record.hooks.create_runtime, "/hooks/createRuntime", &state)?;
-                let sent = channel.send(&Message::Mount);
-                sent.at("sync", "send", "", || "the container's process does not listen".into())?;
+                notify::serve(channel, needs.pidfd, number, needs.agent, record.pid, &state)?;
             }
-            Some(other) => {
-                return Err(Fault::new(Layer::OciRuntime, "sync", format!("the child said {other:?} out of turn")));
-            }
+            Some(other) => return Err(out_of_turn(&other)),
             None => return Err(died()),
         }
     }
+}
+
+pub(crate) fn answer(channel: &Channel, message: &Message) -> Result<(), Fault> {
+    channel.send(message).at("sync", "send", "", || "the container's process does not listen".into())
+}
+
+fn out_of_turn(message: &Message) -> Fault {
+    Fault::new(Layer::OciRuntime, "sync", format!("the child said {message:?} out of turn"))
 }
 
 pub(crate) fn died() -> Fault {
@@ -264,6 +294,7 @@ fn record(
         own_pid_namespace: plan.namespaces.new.has(Namespaces::PID),
         namespaces: plan.namespaces.all().bits(),
         hooks: plan.hooks.clone(),
+        domain: plan.domain.clone(),
         made: cgroup.made.clone(),
     })
 }
@@ -279,7 +310,7 @@ pub(crate) fn await_exec(channel: &Channel) -> Result<(), Fault> {
     match channel.receive() {
         Ok(None) => Ok(()),
         Ok(Some(Message::Failed(fault))) => Err(fault),
-        Ok(Some(other)) => Err(Fault::new(Layer::OciRuntime, "sync", format!("the child said {other:?} out of turn"))),
+        Ok(Some(other)) => Err(out_of_turn(&other)),
         Err(Errno::CONNRESET) => Ok(()),
         Err(error) => Err(error).at("sync", "recv", "", || "the container's process cannot be heard".into()),
     }

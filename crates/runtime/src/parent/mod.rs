@@ -3,6 +3,9 @@
 pub(crate) mod cgroup;
 pub(crate) mod init;
 pub(crate) mod limits;
+pub(crate) mod lsm;
+pub(crate) mod net_devices;
+pub(crate) mod notify;
 pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod undo;

@@ -1,5 +1,6 @@
 //! What the child must not look for itself: host trees and namespaces, opened here and inherited as descriptors.
 
+use super::net_devices::{self, NetDevice};
 use super::users;
 use crate::fault::{At, Os, bad_config};
 use crate::plan::{IdMaps, Idmap, MountKind, MountPlan, Plan};
@@ -19,6 +20,7 @@ pub(crate) struct Sources {
     /// the host's mount namespace, so that shared propagation still reaches the host (and a user namespace cannot forbid it).
     pub binds: Vec<Option<(OwnedFd, bool)>>,
     pub namespaces: Vec<(Namespaces, OwnedFd)>,
+    pub net_devices: Vec<NetDevice>,
     /// The caller's own pid namespace, when the container's is joined.
     pub own_pid: Option<OwnedFd>,
 }
@@ -43,7 +45,8 @@ impl Sources {
         let namespaces: Vec<_> = plan.namespaces.join.iter().map(open).collect::<Result<_, _>>()?;
         let joins_pid = namespaces.iter().any(|(kind, _)| *kind == Namespaces::PID);
         let own_pid = joins_pid.then(own_pid_namespace).transpose()?;
-        let sources = Self { rootfs, binds, namespaces, own_pid };
+        let net_devices = net_devices::find(&plan.net_devices)?;
+        let sources = Self { rootfs, binds, namespaces, net_devices, own_pid };
         sources.idmap_by_config(token, plan)?;
         Ok(sources)
     }

@@ -1,5 +1,6 @@
 //! Undo as data: each step that makes something pushes what takes it away again.
 
+use crate::record::Record;
 use plimsoll_fault::Fault;
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process;
@@ -19,6 +20,8 @@ pub(crate) enum Undo {
         made: Vec<PathBuf>,
     },
     Child(Pid, OwnedFd),
+    /// The hooks of a container that was made and is no more.
+    Poststop(Box<Record>),
 }
 
 /// Undone in reverse order unless [`Rollback::keep`] is called.
@@ -30,6 +33,11 @@ impl Rollback {
         self.0.push(undo);
     }
 
+    /// To be undone after everything else.
+    pub(crate) fn push_last(&mut self, undo: Undo) {
+        self.0.insert(0, undo);
+    }
+
     /// Everything succeeded: what was made stays.
     pub(crate) fn keep(mut self) {
         self.0.clear();
@@ -38,12 +46,21 @@ impl Rollback {
     /// Undoes everything, going on after a failed step, and reports every failure on the fault that caused it.
     pub(crate) fn undo(mut self, mut fault: Fault) -> Fault {
         while let Some(step) = self.0.pop() {
-            let name = format!("{step:?}");
+            let name = step.name();
             if let Err(error) = run(step) {
                 fault = fault.why(format!("undoing {name} failed: {error}"));
             }
         }
         fault
+    }
+}
+
+impl Undo {
+    fn name(&self) -> String {
+        match self {
+            Self::Poststop(_) => "Poststop".to_owned(),
+            other => format!("{other:?}"),
+        }
     }
 }
 
@@ -59,6 +76,7 @@ fn run(step: Undo) -> io::Result<()> {
             process::wait(pid)?;
             Ok(())
         }
+        Undo::Poststop(record) => crate::delete::poststop(&record).map_err(io::Error::other),
     }
 }
 

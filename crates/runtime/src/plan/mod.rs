@@ -5,24 +5,29 @@ mod devices;
 mod mappings;
 mod mounts;
 mod namespaces;
+mod net_devices;
+mod number_list;
 mod options;
 mod process;
 mod refuse;
 mod resources;
+mod scheduling;
 mod sysctl;
 
 pub(crate) use devices::DevicePlan;
 pub(crate) use mappings::{IdMaps, lines as mapping_lines, parse as parse_mappings};
 pub(crate) use mounts::{Idmap, MountKind, MountPlan};
-pub(crate) use namespaces::NamespacePlan;
+pub(crate) use namespaces::{NamespacePlan, names as namespace_names};
+pub(crate) use net_devices::NetDevicePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
 pub(crate) use resources::{Missing, Rule, Setting, device_program, rules, v1_devices, v1_settings, v2_settings};
+pub(crate) use scheduling::{Domain, MEMORY_MODES, Scheduling, memory_flags};
 
 use crate::fault::bad_config;
 use crate::seccomp::{Arch, Filter};
-use plimsoll_fault::{Fault, Kind};
-use plimsoll_spec::runtime::{Hooks, Resources, Seccomp, Spec};
+use plimsoll_fault::Fault;
+use plimsoll_spec::runtime::{Hooks, Personality, Resources, Seccomp, Spec};
 use rustix::mount::MountPropagationFlags;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,13 +35,17 @@ use std::path::{Path, PathBuf};
 /// Everything about one container, decided.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Absolute.
+    /// Absolute, as is the rootfs.
+    pub bundle: PathBuf,
     pub rootfs: PathBuf,
     pub readonly: bool,
     pub propagation: MountPropagationFlags,
     pub namespaces: NamespacePlan,
+    pub net_devices: Vec<NetDevicePlan>,
     pub hostname: Option<String>,
     pub domainname: Option<String>,
+    /// SELinux context of every filesystem that is made for the container.
+    pub mount_label: Option<String>,
     pub mounts: Vec<MountPlan>,
     pub devices: Vec<DevicePlan>,
     /// Whether `/dev` is ours to fill: not when it is a bind mount of the host's.
@@ -48,9 +57,28 @@ pub(crate) struct Plan {
     pub cgroup_path: Option<String>,
     pub resources: Resources,
     pub process: ProcessPlan,
+    pub domain: Domain,
     pub seccomp: Option<Filter>,
+    /// Who answers what the filter notifies.
+    pub agent: Option<Agent>,
     pub hooks: Hooks,
     pub annotations: BTreeMap<String, String>,
+    /// What is passed over, as the specification or runc does: the runtime says so and goes on.
+    pub warnings: Vec<String>,
+}
+
+/// `listenerPath` and `listenerMetadata`.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub path: String,
+    pub metadata: String,
+}
+
+impl Agent {
+    pub(crate) fn new(profile: &Seccomp) -> Option<Self> {
+        let (path, metadata) = (profile.listener_path.clone(), profile.listener_metadata.clone());
+        (!path.is_empty()).then_some(Self { path, metadata })
+    }
 }
 
 impl Plan {
@@ -60,24 +88,32 @@ impl Plan {
         let linux = spec.linux.unwrap_or_default();
         let root = spec.root.ok_or_else(|| bad_config("/root", "missing"))?;
         let process = spec.process.ok_or_else(|| bad_config("/process", "missing"))?;
+        let process = ProcessPlan::new(&process, "/process")?;
         let namespaces = NamespacePlan::new(&linux)?;
-        let mounts = mounts::plan(&spec.mounts, bundle, &namespaces)?;
+        let mount_label = process::label(linux.mount_label.as_deref(), "/linux/mountLabel")?;
+        let mounts = mounts::plan(&spec.mounts, bundle, &namespaces, mount_label.as_deref())?;
         let own_dev = !mounts.iter().any(|m| m.is_bind() && m.target == Path::new("/dev"));
         Ok(Self {
+            bundle: bundle.to_owned(),
             rootfs: absolute(bundle, &root.path),
             readonly: root.readonly,
             propagation: propagation(linux.rootfs_propagation.as_deref())?,
             hostname: namespaced(spec.hostname, namespaces.own_uts(), "/hostname")?,
             domainname: namespaced(spec.domainname, namespaces.own_uts(), "/domainname")?,
             own_dev,
+            mount_label,
             devices: devices::plan(&linux.devices)?,
             masked: paths(&linux.masked_paths, "/linux/maskedPaths")?,
             readonly_paths: paths(&linux.readonly_paths, "/linux/readonlyPaths")?,
+            net_devices: net_devices::plan(&linux.net_devices, &namespaces)?,
             sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
             cgroup_path: linux.cgroups_path.filter(|p| !p.is_empty()),
             resources: resources::check(linux.resources.unwrap_or_default())?,
-            process: ProcessPlan::new(&process, "/process")?,
+            domain: Domain::new(linux.personality.as_ref(), linux.memory_policy.as_ref())?,
+            warnings: warnings(&process, linux.personality.as_ref()),
+            process,
             seccomp: linux.seccomp.as_ref().map(filter).transpose()?,
+            agent: linux.seccomp.as_ref().and_then(Agent::new),
             hooks: hooks(spec.hooks.unwrap_or_default())?,
             annotations: spec.annotations,
             namespaces,
@@ -86,12 +122,20 @@ impl Plan {
     }
 }
 
+fn warnings(process: &ProcessPlan, personality: Option<&Personality>) -> Vec<String> {
+    let capability = |name: &String| format!("config.json: /process/capabilities: this kernel has no {name}: left out");
+    let mut out: Vec<String> = process.unknown_capabilities.iter().map(capability).collect();
+    if personality.is_some_and(|given| !given.flags.is_empty()) {
+        out.push("config.json: /linux/personality/flags: the specification has none: left out".to_owned());
+    }
+    out
+}
+
 fn filter(profile: &Seccomp) -> Result<Filter, Fault> {
     let native = Arch::native().ok_or_else(|| bad_config("/linux/seccomp", "no filter for this architecture"))?;
     crate::seccomp::compile(profile, native).map_err(|refusal| {
         let pointer = format!("/linux/seccomp{}", refusal.pointer);
-        let kind = if refusal.is_unsupported() { Kind::Unimplemented } else { Kind::InvalidArgument };
-        Fault::invalid("plan", format!("config.json: {refusal}")).kind(kind).detail(|d| d.pointer = Some(pointer))
+        Fault::invalid("plan", format!("config.json: {refusal}")).detail(|d| d.pointer = Some(pointer))
     })
 }
 
@@ -117,16 +161,20 @@ fn namespaced(value: Option<String>, own: bool, pointer: &str) -> Result<Option<
     }
 }
 
+/// In the order in which they run.
+pub(crate) const HOOKS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
 fn hooks(hooks: Hooks) -> Result<Hooks, Fault> {
-    let all = [
-        ("prestart", &hooks.prestart),
-        ("createRuntime", &hooks.create_runtime),
-        ("createContainer", &hooks.create_container),
-        ("startContainer", &hooks.start_container),
-        ("poststart", &hooks.poststart),
-        ("poststop", &hooks.poststop),
+    let lists = [
+        &hooks.prestart,
+        &hooks.create_runtime,
+        &hooks.create_container,
+        &hooks.start_container,
+        &hooks.poststart,
+        &hooks.poststop,
     ];
-    for (name, list) in all {
+    for (name, list) in HOOKS.iter().zip(lists) {
         for (index, hook) in list.iter().enumerate() {
             let pointer = format!("/hooks/{name}/{index}");
             if !hook.path.starts_with('/') {

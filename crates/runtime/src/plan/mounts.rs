@@ -63,13 +63,33 @@ impl MountPlan {
         matches!(&self.kind, MountKind::New { filesystem, .. } if filesystem == name)
     }
 
+    /// SELinux labels no file of procfs and sysfs by mount, and message queues only one by one.
+    fn label(&mut self, label: &str) {
+        if let MountKind::New { filesystem, data, .. } = &mut self.kind
+            && !matches!(filesystem.as_str(), "proc" | "sysfs" | "mqueue")
+            && !data.iter().any(|option| option.starts_with("context="))
+        {
+            data.push(format!("context={label}"));
+        }
+    }
+
     pub(crate) fn pointer(&self) -> String {
         format!("/mounts/{}", self.index)
     }
 }
 
-pub(super) fn plan(list: &[Mount], bundle: &Path, namespaces: &NamespacePlan) -> Result<Vec<MountPlan>, Fault> {
-    list.iter().enumerate().map(|(index, mount)| one(index, mount, bundle, namespaces)).collect()
+pub(super) fn plan(
+    list: &[Mount],
+    bundle: &Path,
+    namespaces: &NamespacePlan,
+    label: Option<&str>,
+) -> Result<Vec<MountPlan>, Fault> {
+    let one = |(index, mount)| one(index, mount, bundle, namespaces);
+    let mut plans: Vec<MountPlan> = list.iter().enumerate().map(one).collect::<Result<_, _>>()?;
+    if let Some(label) = label {
+        plans.iter_mut().for_each(|plan| plan.label(label));
+    }
+    Ok(plans)
 }
 
 fn one(index: usize, mount: &Mount, bundle: &Path, namespaces: &NamespacePlan) -> Result<MountPlan, Fault> {
@@ -200,7 +220,7 @@ mod tests {
     }
 
     fn one(mount: Mount) -> Result<MountPlan, Fault> {
-        plan(&[mount], Path::new("/bundle"), &NamespacePlan::default()).map(|mut list| list.remove(0))
+        plan(&[mount], Path::new("/bundle"), &NamespacePlan::default(), None).map(|mut list| list.remove(0))
     }
 
     #[test]
@@ -208,6 +228,24 @@ mod tests {
         let got = one(mount("/../../data/./x", "none", "vol", &["rbind"])).expect("a plan");
         assert_eq!(got.target, Path::new("/data/x"));
         assert_eq!(got.kind, MountKind::Bind { source: "/bundle/vol".into(), recursive: true });
+    }
+
+    #[test]
+    fn a_mount_label_goes_to_new_filesystems_alone() {
+        let list = [mount("/tmp", "tmpfs", "tmpfs", &["size=1m"]), mount("/sys", "sysfs", "sysfs", &[])];
+        let data = |plan: &MountPlan| match &plan.kind {
+            MountKind::New { data, .. } => data.clone(),
+            other => panic!("{other:?}"),
+        };
+        let plans = plan(
+            &list,
+            Path::new("/bundle"),
+            &NamespacePlan::default(),
+            Some("system_u:object_r:container_file_t:s0:c1,c2"),
+        )
+        .expect("plans");
+        assert_eq!(data(&plans[0]), ["size=1m", "context=system_u:object_r:container_file_t:s0:c1,c2"]);
+        assert!(data(&plans[1]).is_empty());
     }
 
     #[test]

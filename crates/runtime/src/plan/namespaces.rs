@@ -117,18 +117,25 @@ impl NamespacePlan {
     }
 }
 
+const KINDS: [(&str, Namespaces); 8] = [
+    ("cgroup", Namespaces::CGROUP),
+    ("ipc", Namespaces::IPC),
+    ("mount", Namespaces::MOUNT),
+    ("network", Namespaces::NET),
+    ("pid", Namespaces::PID),
+    ("time", Namespaces::TIME),
+    ("user", Namespaces::USER),
+    ("uts", Namespaces::UTS),
+];
+
+/// Sorted: for `features`.
+pub(crate) fn names() -> Vec<&'static str> {
+    KINDS.iter().map(|(name, _)| *name).collect()
+}
+
 fn kind(name: &str, pointer: &str) -> Result<Namespaces, Fault> {
-    Ok(match name {
-        "mount" => Namespaces::MOUNT,
-        "pid" => Namespaces::PID,
-        "network" => Namespaces::NET,
-        "ipc" => Namespaces::IPC,
-        "uts" => Namespaces::UTS,
-        "cgroup" => Namespaces::CGROUP,
-        "user" => Namespaces::USER,
-        "time" => Namespaces::TIME,
-        other => return Err(bad_config(&format!("{pointer}/type"), format!("unknown namespace {other:?}"))),
-    })
+    let known = KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+    known.ok_or_else(|| bad_config(&format!("{pointer}/type"), format!("unknown namespace {name:?}")))
 }
 
 #[cfg(test)]
@@ -170,7 +177,7 @@ mod tests {
     #[test]
     fn mappings_and_user_namespace_go_together() {
         let (mount, new, joined) = (ns("mount", None), ns("user", None), ns("user", Some("/proc/1/ns/user")));
-        assert!(plan(&[mount.clone()], |l| map(l, 0)).is_err());
+        assert!(plan(std::slice::from_ref(&mount), |l| map(l, 0)).is_err());
         assert!(plan(&[mount.clone(), new.clone()], |_| {}).is_err());
         assert!(plan(&[mount.clone(), new.clone()], |l| map(l, 1)).is_err(), "nobody would be root");
         assert!(plan(&[mount.clone(), joined], |_| {}).is_ok_and(|p| p.users.is_none()));
@@ -183,7 +190,7 @@ mod tests {
         let (mount, time) = (ns("mount", None), ns("time", None));
         let made = plan(&[mount.clone(), time.clone()], |l| l.time_offsets = offset(-7, 5)).expect("a plan");
         assert_eq!(made.clocks, "boottime -7 5\n");
-        assert!(plan(&[mount.clone()], |l| l.time_offsets = offset(1, 0)).is_err());
+        assert!(plan(std::slice::from_ref(&mount), |l| l.time_offsets = offset(1, 0)).is_err());
         assert!(plan(&[mount.clone(), time], |l| l.time_offsets = offset(1, 1_000_000_000)).is_err());
         assert!(plan(&[mount, ns("time", Some("/x"))], |l| l.time_offsets = offset(1, 0)).is_err());
     }

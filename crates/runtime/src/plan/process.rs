@@ -1,6 +1,6 @@
 //! `process`: the program, its credentials and limits, decided.
 
-use super::refuse;
+use super::Scheduling;
 use crate::fault::bad_config;
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::{Capabilities, ConsoleSize, Process, Rlimit};
@@ -25,13 +25,15 @@ pub(crate) struct ProcessPlan {
     pub rlimits: Vec<(Resource, u64, u64)>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+    pub apparmor_profile: Option<String>,
+    pub selinux_label: Option<String>,
     pub terminal: bool,
     pub console_size: Option<ConsoleSize>,
+    pub scheduling: Scheduling,
 }
 
 impl ProcessPlan {
     pub(crate) fn new(process: &Process, pointer: &str) -> Result<Self, Fault> {
-        refuse::process(process, pointer)?;
         let args = strings(&process.args, &format!("{pointer}/args"))?;
         if args.first().is_none_or(|program| program.is_empty()) {
             return Err(bad_config(&format!("{pointer}/args"), "no program to run"));
@@ -57,8 +59,11 @@ impl ProcessPlan {
             rlimits: rlimits(&process.rlimits, pointer)?,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
+            apparmor_profile: label(process.apparmor_profile.as_deref(), &format!("{pointer}/apparmorProfile"))?,
+            selinux_label: label(process.selinux_label.as_deref(), &format!("{pointer}/selinuxLabel"))?,
             terminal: process.terminal,
             console_size: process.console_size,
+            scheduling: Scheduling::new(process, pointer)?,
         })
     }
 }
@@ -66,6 +71,15 @@ impl ProcessPlan {
 /// 4294967295 is the kernel's "leave as it is", so not an id.
 fn id(value: u32, pointer: &str) -> Result<u32, Fault> {
     if value == u32::MAX { Err(bad_config(pointer, format!("{value} is not an id"))) } else { Ok(value) }
+}
+
+/// Empty is absent. A line break or NUL would end the value for the kernel.
+pub(super) fn label(text: Option<&str>, pointer: &str) -> Result<Option<String>, Fault> {
+    let text = text.filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.chars().any(char::is_control)) {
+        return Err(bad_config(pointer, format!("{:?} holds a control character", text.unwrap_or_default())));
+    }
+    Ok(text.map(str::to_owned))
 }
 
 fn strings(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {

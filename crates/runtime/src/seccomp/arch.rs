@@ -76,7 +76,9 @@ impl Arch {
 
     /// The names of all architectures of the OCI spec, for `features`.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
-        ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"].into_iter()
+        ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+            .into_iter()
+            .chain(FOREIGN)
     }
 
     /// The value of `seccomp_data.arch`.

@@ -17,8 +17,10 @@ pub enum Cause {
         what: &'static str,
         name: String,
     },
-    /// In the spec, but not done here.
-    Unsupported(String),
+    /// Notification of `write`, by which the listener itself is handed over.
+    NotifiesWrite,
+    /// A rule notifies and nobody would listen.
+    NoListener,
     /// `errnoRet` with an action that returns none.
     NoErrno(String),
     /// More than the 16 bits that a filter can return.
@@ -37,11 +39,6 @@ impl Refusal {
     pub(super) fn new(pointer: impl Into<String>, cause: Cause) -> Self {
         Self { pointer: pointer.into(), cause }
     }
-
-    /// Whether the profile is right and only this runtime cannot do it.
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self.cause, Cause::Unsupported(_))
-    }
 }
 
 impl fmt::Display for Refusal {
@@ -49,7 +46,10 @@ impl fmt::Display for Refusal {
         write!(f, "/linux/seccomp{}: ", self.pointer)?;
         match &self.cause {
             Cause::Unknown { what, name } => write!(f, "unknown {what} {name:?}"),
-            Cause::Unsupported(what) => write!(f, "{what} is not supported"),
+            Cause::NotifiesWrite => {
+                f.write_str("SCMP_ACT_NOTIFY cannot be used for write, by which the runtime hands over")
+            }
+            Cause::NoListener => f.write_str("missing, though a rule has SCMP_ACT_NOTIFY"),
             Cause::NoErrno(action) => write!(f, "{action} returns no error number"),
             Cause::ErrnoTooLarge(value) => write!(f, "{value} is no error number"),
             Cause::ArgumentIndex(index) => write!(f, "a system call has no argument {index}"),

@@ -16,7 +16,7 @@ mod table;
 pub use arch::Arch;
 pub use error::{Cause, Refusal};
 pub use interpret::{Data, Malformed, evaluate};
-pub use policy::{ACTIONS, FLAGS, OPERATORS};
+pub use policy::{ACTIONS, FLAGS, OPERATORS, supported_flags};
 
 use assembler::{Assembler, Compare, Label};
 use intervals::{Interval, Outcome};

@@ -16,10 +16,11 @@ const RET_KILL_PROCESS: u32 = 0x8000_0000;
 const RET_TRAP: u32 = 0x0003_0000;
 const RET_TRACE: u32 = 0x7ff0_0000;
 const RET_LOG: u32 = 0x7ffc_0000;
+const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
 
 /// The actions of the spec that are done here, for `features`.
-pub const ACTIONS: [&str; 8] = [
+pub const ACTIONS: [&str; 9] = [
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_KILL_PROCESS",
@@ -28,6 +29,7 @@ pub const ACTIONS: [&str; 8] = [
     "SCMP_ACT_TRACE",
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
 ];
 
 /// The operators of the spec, for `features`.
@@ -41,6 +43,28 @@ pub const FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
+
+fn flag(name: &str) -> Option<Flags> {
+    Some(match name {
+        "SECCOMP_FILTER_FLAG_TSYNC" => Flags::TSYNC,
+        "SECCOMP_FILTER_FLAG_LOG" => Flags::LOG,
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Flags::SPEC_ALLOW,
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Flags::WAIT_KILLABLE_RECV,
+        _ => return None,
+    })
+}
+
+/// Those of [`FLAGS`] that this kernel knows, for `features`.
+pub fn supported_flags() -> Vec<&'static str> {
+    let known = |name: &&'static str| {
+        flag(name).is_some_and(|flag| {
+            // The kernel takes this one only together with a listener.
+            let with = if flag == Flags::WAIT_KILLABLE_RECV { flag.with(Flags::NEW_LISTENER) } else { flag };
+            plimsoll_sys::seccomp::knows_flags(with)
+        })
+    };
+    FLAGS.into_iter().filter(known).collect()
+}
 
 pub(super) struct Policy {
     /// The filter's return value for what no rule matches.
@@ -87,6 +111,10 @@ pub(super) enum Test {
 pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy, Refusal> {
     let default = action(&profile.default_action, profile.default_errno_ret)
         .map_err(|cause| Refusal::new(default_pointer(&cause), cause))?;
+    // The runtime itself writes to hand the listener over.
+    if default == RET_USER_NOTIF {
+        return Err(Refusal::new("/defaultAction", Cause::NotifiesWrite));
+    }
     let mut rules = Vec::with_capacity(profile.syscalls.len());
     for (at, syscall) in profile.syscalls.iter().enumerate() {
         let action = action(&syscall.action, syscall.errno_ret).map_err(|cause| {
@@ -95,6 +123,14 @@ pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy, Refusal> {
         })?;
         if let Some(empty) = syscall.names.iter().position(String::is_empty) {
             return Err(Refusal::new(format!("/syscalls/{at}/names/{empty}"), Cause::EmptyName));
+        }
+        if action == RET_USER_NOTIF {
+            if let Some(write) = syscall.names.iter().position(|name| name == "write") {
+                return Err(Refusal::new(format!("/syscalls/{at}/names/{write}"), Cause::NotifiesWrite));
+            }
+            if profile.listener_path.is_empty() {
+                return Err(Refusal::new("/listenerPath", Cause::NoListener));
+            }
         }
         let call = |name: &String| Some(Call { numbers: table::find(name)?, through: multiplex::of(name) });
         let calls = syscall.names.iter().filter_map(call).collect();
@@ -110,7 +146,7 @@ pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy, Refusal> {
             RET_ERRNO | ENOSYS
         },
         arches: arches(&profile.architectures, native)?,
-        flags: flags(&profile.flags)?,
+        flags: flags(&profile.flags, rules.iter().any(|rule| rule.action == RET_USER_NOTIF))?,
         rules,
     })
 }
@@ -132,7 +168,7 @@ fn action(name: &str, errno: Option<u32>) -> Result<u32, Cause> {
         "SCMP_ACT_TRACE" => (RET_TRACE, true),
         "SCMP_ACT_ALLOW" => (RET_ALLOW, false),
         "SCMP_ACT_LOG" => (RET_LOG, false),
-        "SCMP_ACT_NOTIFY" => return Err(Cause::Unsupported("SCMP_ACT_NOTIFY".to_owned())),
+        "SCMP_ACT_NOTIFY" => (RET_USER_NOTIF, false),
         other => return Err(Cause::Unknown { what: "action", name: other.to_owned() }),
     };
     match errno {
@@ -195,20 +231,17 @@ fn arches(names: &[String], native: Arch) -> Result<Vec<Arch>, Refusal> {
     Ok(arches)
 }
 
-fn flags(names: &[String]) -> Result<Flags, Refusal> {
-    let mut flags = Flags::default();
+fn flags(names: &[String], listens: bool) -> Result<Flags, Refusal> {
+    let mut flags = if listens { Flags::NEW_LISTENER } else { Flags::default() };
     for (at, name) in names.iter().enumerate() {
-        flags = flags.with(match name.as_str() {
-            "SECCOMP_FILTER_FLAG_TSYNC" => Flags::TSYNC,
-            "SECCOMP_FILTER_FLAG_LOG" => Flags::LOG,
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Flags::SPEC_ALLOW,
-            // Only says how a listener is waited for; without one the kernel refuses it and it means nothing.
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Flags::default(),
-            other => {
-                let cause = Cause::Unknown { what: "flag", name: other.to_owned() };
-                return Err(Refusal::new(format!("/flags/{at}"), cause));
-            }
-        });
+        let Some(flag) = flag(name) else {
+            let cause = Cause::Unknown { what: "flag", name: name.clone() };
+            return Err(Refusal::new(format!("/flags/{at}"), cause));
+        };
+        // Only says how a listener is waited for; without one the kernel refuses it and it means nothing.
+        if flag != Flags::WAIT_KILLABLE_RECV || listens {
+            flags = flags.with(flag);
+        }
     }
     Ok(flags)
 }

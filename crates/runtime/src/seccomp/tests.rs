@@ -103,9 +103,26 @@ fn what_is_unknown_is_refused_where_it_stands() {
     let mut errno = rule(&["read"], "SCMP_ACT_ALLOW", &[]);
     errno.errno_ret = Some(1);
     assert_eq!(refused(with(errno)), "/syscalls/1/errnoRet");
-    let notify = compile(&with(rule(&["read"], "SCMP_ACT_NOTIFY", &[])), Arch::X86_64).expect_err("refused");
-    assert!(notify.is_unsupported());
-    assert_eq!(notify.to_string(), "/linux/seccomp/syscalls/1/action: SCMP_ACT_NOTIFY is not supported");
+}
+
+#[test]
+fn a_filter_that_notifies_has_a_listener() {
+    let with = |default: &str, names: &[&str], path: &str, flags: &[&str]| {
+        let mut profile = profile(default, &[], vec![rule(names, "SCMP_ACT_NOTIFY", &[])]);
+        profile.listener_path = path.to_owned();
+        profile.flags = flags.iter().map(ToString::to_string).collect();
+        compile(&profile, Arch::X86_64)
+    };
+    let wait = ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"];
+    let filter = with("SCMP_ACT_ALLOW", &["mkdir"], "/run/agent.sock", &wait).expect("compiles");
+    assert!(filter.flags.has(Flags::NEW_LISTENER.with(Flags::WAIT_KILLABLE_RECV)));
+    assert_eq!(answer(&filter, &call(Arch::X86_64, 83, &[])), 0x7fc0_0000);
+    let refused = |result: Result<Filter, Refusal>| result.expect_err("refused").pointer;
+    assert_eq!(refused(with("SCMP_ACT_ALLOW", &["mkdir"], "", &[])), "/listenerPath");
+    assert_eq!(refused(with("SCMP_ACT_ALLOW", &["mkdir", "write"], "/a", &[])), "/syscalls/0/names/1");
+    assert_eq!(refused(with("SCMP_ACT_NOTIFY", &["mkdir"], "/a", &[])), "/defaultAction");
+    let quiet = compile(&profile("SCMP_ACT_ALLOW", &[], vec![]), Arch::X86_64).expect("compiles");
+    assert!(!quiet.flags.has(Flags::NEW_LISTENER), "nobody notifies");
 }
 
 #[test]
@@ -155,15 +172,18 @@ const NAMES: [&str; 12] = [
 
 fn random_profile(random: &mut Random) -> Seccomp {
     let mut syscalls = Vec::new();
+    // Neither `write` nor everything can notify.
+    let (_, own) = ACTIONS.split_last().expect("actions");
     for _ in 0..random.below(40) {
         let names: Vec<&str> = (0..=random.below(3)).map(|_| random.pick(&NAMES)).collect();
         let args: Vec<_> = (0..random.below(4))
             .map(|_| (random.below(6) as u32, random.pick(&OPERATORS), random.value(), random.value()))
             .collect();
-        syscalls.push(rule(&names, random.pick(&ACTIONS), &args));
+        let actions = if names.contains(&"write") { own } else { &ACTIONS };
+        syscalls.push(rule(&names, random.pick(actions), &args));
     }
     let arches = if random.below(2) == 0 { &X86_ALL[..] } else { &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"] };
-    profile(random.pick(&ACTIONS), arches, syscalls)
+    Seccomp { listener_path: "/run/agent.sock".to_owned(), ..profile(random.pick(own), arches, syscalls) }
 }
 
 fn code(action: &str) -> u32 {
@@ -175,6 +195,7 @@ fn code(action: &str) -> u32 {
         "SCMP_ACT_TRACE" => 0x7ff0_0001,
         "SCMP_ACT_ALLOW" => ALLOW,
         "SCMP_ACT_LOG" => 0x7ffc_0000,
+        "SCMP_ACT_NOTIFY" => 0x7fc0_0000,
         other => panic!("{other}"),
     }
 }

@@ -22,7 +22,7 @@ pub struct Linux {
     #[serde(default, deserialize_with = "null", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     #[serde(default, deserialize_with = "null", skip_serializing_if = "BTreeMap::is_empty")]
-    pub net_devices: BTreeMap<String, serde_json::Value>,
+    pub net_devices: BTreeMap<String, NetDevice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp: Option<Seccomp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +78,14 @@ pub struct Device {
     pub uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+}
+
+/// What a network interface of the runtime's namespace becomes in the container's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetDevice {
+    /// Absent: the name stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ pub mod seccomp;
 mod state;
 
 pub use hooks::{Hook, Hooks};
-pub use linux::{Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, Personality, TimeOffset};
+pub use linux::{Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NetDevice, Personality, TimeOffset};
 pub use parse::ParseError;
 pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, Rlimit, Scheduler, User, parse_process,
