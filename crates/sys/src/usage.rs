@@ -1,16 +1,43 @@
-//! Processor time of processes that ended.
+//! What a child process took, told by the kernel when it is reaped.
 
+use crate::errno;
+use crate::process::Exit;
+use rustix::io::Errno;
+use rustix::process::Pid;
 use std::time::Duration;
 
-/// User and system time of all children of this process that were waited for, and of theirs.
-pub fn children() -> Duration {
+/// Of one child and of every process that it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time.
+    pub processor: Duration,
+    /// The largest resident set of any of them, in KiB.
+    pub peak: u64,
+}
+
+/// Blocks until the child ends, and reaps it.
+pub fn wait(child: Pid) -> Result<(Exit, Usage), Errno> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the pointer is to a whole rusage, which the call fills; zeroed it is valid even if the call fails.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
-        usage.assume_init()
+    let mut status = 0;
+    loop {
+        // SAFETY: both pointers are to whole objects of ours, which the call fills.
+        let got = unsafe { libc::wait4(child.as_raw_nonzero().get(), &mut status, 0, usage.as_mut_ptr()) };
+        if got > 0 {
+            break;
+        }
+        if errno::last() != Errno::INTR {
+            return Err(errno::last());
+        }
+    }
+    // SAFETY: filled by the call; zeroed it was valid already.
+    let usage = unsafe { usage.assume_init() };
+    let exit = if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
     };
-    span(usage.ru_utime) + span(usage.ru_stime)
+    let processor = span(usage.ru_utime) + span(usage.ru_stime);
+    Ok((exit, Usage { processor, peak: usage.ru_maxrss.unsigned_abs() }))
 }
 
 /// The kernel never gives negative times.
@@ -21,12 +48,15 @@ fn span(time: libc::timeval) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn a_child_that_worked_is_counted() {
-        let before = children();
-        let status =
-            std::process::Command::new("sh").args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]).status();
-        assert!(status.is_ok_and(|status| status.success()) && children() > before);
+        let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 7";
+        let child = Command::new("sh").args(["-c", script]).spawn().expect("a shell");
+        let pid = Pid::from_raw(child.id().cast_signed()).expect("a pid");
+        let (exit, usage) = wait(pid).expect("reaped");
+        assert_eq!(exit, Exit::Code(7));
+        assert!(usage.processor > Duration::ZERO && usage.peak > 0);
     }
 }

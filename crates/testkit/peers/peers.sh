@@ -119,6 +119,9 @@ get_crun() {
     [ -x "$bin/crun" ] || lack "crun >= 1.27" "Debian sid's package must be reachable by apt (see $cache/apt.log)"
 }
 
+# The package that the distribution's users have, installed as such: its libraries are the distribution's.
+get_crun_distribution() { [ -x /usr/bin/crun ] || apt_install "the distribution's crun, to be compared with" crun || lack "the distribution's crun" "apt-get install crun"; }
+
 get_busybox() { apt_unpack busybox busybox-static bin/busybox || lack busybox "apt-get install busybox-static"; }
 get_registry() { apt_unpack docker-registry docker-registry usr/bin/docker-registry || lack docker-registry "apt-get install docker-registry"; }
 # containerd's shim lies beside it in the same folder.
@@ -159,6 +162,7 @@ for name in "$@"; do
         crictl) get_crictl ;;
         runc) get_runc ;;
         crun) get_crun ;;
+        crun-distribution) get_crun_distribution ;;
         busybox) get_busybox ;;
         registry | docker-registry) get_registry ;;
         skopeo) get_skopeo ;;

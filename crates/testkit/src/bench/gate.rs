@@ -1,5 +1,6 @@
 //! Waits for a quiet machine. Medians of a noisy machine compare nothing.
 
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_millis(60);
@@ -8,7 +9,7 @@ const BUSY_JIFFIES: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the machine was quiet at once, had to be waited for, and did not become quiet.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Gate {
     pub checks: u32,
     pub waited: u32,

@@ -1,91 +1,42 @@
-//! `run` of `/bin/true` from start to end, per runtime, with and without seccomp.
+//! `run` of `/bin/true` from start to end, per runtime, with and without seccomp, beside the floor program (`benches/floor.c`),
+//! which does the same with bare system calls.
 
+use super::contender::{Contender, complain};
 use super::gate::Gate;
-use crate::runtimes::Runtime;
+use super::layout::Layout;
+use super::timed::Series;
 use crate::{Bundle, Scratch, bundle};
-use plimsoll_sys::usage;
-use serde::{Deserialize, Serialize};
+use plimsoll_runtime::seccomp::{Arch, compile};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// One line of the table: what ran, and how long each time, in milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Series {
-    pub runtime: String,
-    pub case: String,
-    pub millis: Vec<f64>,
-    /// Processor time of the runtime and its container, in milliseconds.
-    pub cpu: Vec<f64>,
-}
-
-/// The cgroup layout that the runtimes see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// What the machine has, without its unified part, which crun refuses.
-    V1,
-    /// A cgroup2 mount alone, with the few controllers that v1 leaves it.
-    V2,
-}
-
-impl Layout {
-    pub fn name(self) -> &'static str {
-        match self {
-            Layout::V1 => "v1",
-            Layout::V2 => "v2",
-        }
-    }
-
-    /// Shell commands that make the layout in a private mount namespace.
-    fn script(self, scratch: &Scratch) -> String {
-        let change = match self {
-            Layout::V1 => format!("mount --bind {} /sys/fs/cgroup/unified", scratch.dir("empty").display()),
-            Layout::V2 => "mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned(),
-        };
-        format!("mount --make-rprivate / && {change} && exec \"$@\"")
-    }
-}
-
-/// Measures in another process, which has the layout to itself.
-///
-/// # Errors
-/// What the other process said.
-pub fn in_layout(layout: Layout, rounds: u32) -> Result<(Vec<Series>, Gate), String> {
-    let scratch = Scratch::new();
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = scratch.command("unshare");
-    command.args(["-m", "sh", "-c", &layout.script(&scratch), "sh"]).arg(own);
-    command.args(["--measure", layout.name(), &rounds.to_string()]).stderr(Stdio::inherit());
-    let output = command.output().map_err(|error| error.to_string())?;
-    let (series, [checks, waited, noisy]): (Vec<Series>, [u32; 3]) =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("layout {}: {error}", layout.name()))?;
-    Ok((series, Gate { checks, waited, noisy }))
-}
-
-/// Measures here: every runtime once a round, in turn.
+/// Measures in this process's cgroup layout: everybody once a round, in turn. States are kept below `state`.
 ///
 /// # Panics
 /// When a runtime that worked before the first round fails in one.
-pub fn measure(layout: &str, rounds: u32) -> (Vec<Series>, Gate) {
+pub fn measure(layout: Layout, rounds: u32, state: &Path) -> (Vec<Series>, Gate) {
     let scratch = Scratch::new();
-    let plain = prepared(&scratch, layout, false);
-    let filtered = prepared(&scratch, layout, true);
+    let plain = prepared(&scratch, false);
+    let filtered = prepared(&scratch, true);
     let mut lines = Vec::new();
-    for name in ["plimrun", "crun", "runc"] {
+    if layout == Layout::V2 {
+        lines.extend(floor(&scratch, layout, &plain, "plain", None));
+        let filter = native_filter(&scratch, &filtered);
+        lines.extend(floor(&scratch, layout, &plain, "seccomp", Some(&filter)));
+    }
+    for contender in Contender::all() {
         for (case, made) in [("plain", &plain), ("seccomp", &filtered)] {
-            let Some(line) = Line::new(&scratch, name, case, made) else { continue };
-            lines.push(line);
+            let mut command = contender.command(&scratch, state);
+            command.args(["run", "--bundle"]).arg(&made.path).arg(scratch.id(&format!("{}-{case}", contender.slug())));
+            lines.extend(Line::new(Series::new(&contender.name, case), command));
         }
     }
     let mut gate = Gate::default();
     for _ in 0..rounds {
         for line in &mut lines {
             gate.wait();
-            let before = usage::children();
-            let took = line.once().unwrap_or_else(|why| panic!("{}: {why}", line.series.runtime));
-            line.series.millis.push(took.as_secs_f64() * 1000.0);
-            line.series.cpu.push((usage::children() - before).as_secs_f64() * 1000.0);
+            line.series.once(&mut line.command).unwrap_or_else(|why| panic!("{why}"));
         }
     }
     (lines.into_iter().map(|line| line.series).collect(), gate)
@@ -97,45 +48,34 @@ struct Line {
 }
 
 impl Line {
-    /// `None`, having said why, when the runtime is not here or cannot run this bundle on this machine.
-    fn new(scratch: &Scratch, name: &'static str, case: &str, made: &Bundle) -> Option<Line> {
-        let program: PathBuf = if name == "plimrun" {
-            crate::bin(name)
-        } else {
-            crate::peers::find(name).map_err(|why| complain(name, &why)).ok()?
-        };
-        let mut command = scratch.command(program);
-        command.arg("--root").arg(scratch.dir(&format!("root-{name}")));
-        command.args(["run", "--bundle"]).arg(&made.path).arg(format!("{}-{case}", scratch.id(name)));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let series = Series { runtime: name.to_owned(), case: case.to_owned(), millis: Vec::new(), cpu: Vec::new() };
-        let mut line = Line { series, command };
-        line.once().map_err(|why| complain(name, &why)).ok()?;
-        Some(line)
-    }
-
-    fn once(&mut self) -> Result<Duration, String> {
-        let began = Instant::now();
-        let status = self.command.status().map_err(|error| error.to_string())?;
-        let took = began.elapsed();
-        if status.success() { Ok(took) } else { Err(format!("{status}")) }
+    /// `None`, having said why, when the program cannot run this bundle on this machine.
+    fn new(series: Series, mut command: Command) -> Option<Line> {
+        let mut first = series.clone();
+        first.once(&mut command).map_err(|why| complain(&why)).ok()?;
+        Some(Line { series, command })
     }
 }
 
-fn complain(name: &str, why: &str) {
-    use std::io::Write;
-    drop(writeln!(std::io::stderr(), "bench: {name} is left out: {why}"));
+/// The floor program, which `./dev bench` builds beside ours.
+fn floor(scratch: &Scratch, layout: Layout, made: &Bundle, case: &str, filter: Option<&Path>) -> Option<Line> {
+    let program = crate::bin::bin_dir().join("floor");
+    if !program.is_file() {
+        complain("the floor program is not built (./dev bench builds it)");
+        return None;
+    }
+    let mut command = scratch.command(program);
+    let group = format!("{}/{}-floor", layout.cgroup_root(), scratch.cgroup_prefix());
+    command.arg(made.path.join("rootfs")).arg(group).args(filter);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    Line::new(Series::new("floor", case), command)
 }
 
-/// The bundle of `runc spec` that runs `/bin/true`. On the v2 layout device rules are left out: attaching a program to the root
-/// needs a right that this machine may not give (RLIMIT_MEMLOCK in older peers).
-fn prepared(scratch: &Scratch, layout: &str, filtered: bool) -> Bundle {
+/// The bundle that `runc spec` writes, running `/bin/true`.
+pub fn prepared(scratch: &Scratch, filtered: bool) -> Bundle {
     let mut made = bundle(scratch);
+    // The newest version that Debian 12's crun accepts.
     made.set("/ociVersion", json!("1.0.2"));
     made.args(&["/bin/true"]);
-    if layout == "v2" {
-        made.set("/linux/resources", json!({}));
-    }
     if filtered {
         let caps: Vec<&str> = Vec::new();
         made.set("/linux/seccomp", plimsoll_core::oci_spec::default_profile(std::env::consts::ARCH, &caps));
@@ -143,15 +83,14 @@ fn prepared(scratch: &Scratch, layout: &str, filtered: bool) -> Bundle {
     made
 }
 
-/// The runtimes' versions, for the table's heading.
-pub fn versions() -> Vec<(String, String)> {
-    ["plimrun", "crun", "runc"]
-        .into_iter()
-        .filter_map(|name| {
-            let program = if name == "plimrun" { Some(crate::bin(name)) } else { crate::peers::find(name).ok() };
-            let output = Command::new(program?).arg("--version").output().ok()?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            Some((Runtime(name).0.to_owned(), text.lines().next().unwrap_or_default().to_owned()))
-        })
-        .collect()
+/// The bundle's filter as the kernel takes it, for a program that compiles none.
+fn native_filter(scratch: &Scratch, made: &Bundle) -> PathBuf {
+    let profile = serde_json::from_value(made.config["linux"]["seccomp"].clone()).expect("a profile");
+    let filter = compile(&profile, Arch::native().expect("an architecture with a table")).expect("a filter");
+    let bytes = filter.program.iter().flat_map(|i| {
+        let [c0, c1] = i.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = i.k.to_ne_bytes();
+        [c0, c1, i.jt, i.jf, k0, k1, k2, k3]
+    });
+    scratch.file("filter", bytes.collect::<Vec<u8>>())
 }

@@ -1,56 +1,11 @@
-//! The results as Markdown.
+//! The heading and the table of memory, as Markdown.
 
-use super::gate::Gate;
 use super::memory::Memory;
-use super::start::{Layout, Series};
 use std::fmt::Write;
-
-/// The value below which `share` of the sorted `values` lie.
-fn quantile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = (sorted.len().saturating_sub(1)) as f64 * share;
-    sorted.get(at.round() as usize).copied().unwrap_or(f64::NAN)
-}
-
-fn median(values: &[f64]) -> f64 {
-    quantile(values, 0.5)
-}
-
-/// A table of one layout. The ratios are the peer's median to plimrun's in the same case, of the time from start to end and of the processor time.
-pub fn starts(layout: Layout, series: &[Series], gate: Gate) -> String {
-    let ours = |case: &str| series.iter().find(|s| s.runtime == "plimrun" && s.case == case);
-    let ratio =
-        |ours: Option<f64>, peer: f64| ours.map_or_else(|| "–".to_owned(), |ours| format!("{:.2}", peer / ours));
-    let rounds = series.first().map_or(0, |s| s.millis.len());
-    let mut out = format!(
-        "### `run` of /bin/true, cgroup {} layout\n\n{rounds} rounds in turn, each run after 60 ms of quiet ({} checks, {} waited, {} still noisy).\n\n",
-        layout.name(),
-        gate.checks,
-        gate.waited,
-        gate.noisy
-    );
-    out.push_str(
-        "| runtime | bundle | median ms | p10 | p90 | × plimrun | CPU ms | × |\n|---|---|---|---|---|---|---|---|\n",
-    );
-    for one in series {
-        let (name, case, middle) = (&one.runtime, &one.case, median(&one.millis));
-        let (low, high) = (quantile(&one.millis, 0.1), quantile(&one.millis, 0.9));
-        let wall = ratio(ours(case).map(|s| median(&s.millis)), middle);
-        let (cpu, work) = (median(&one.cpu), ratio(ours(case).map(|s| median(&s.cpu)), median(&one.cpu)));
-        line(
-            &mut out,
-            format_args!("| {name} | {case} | {middle:.2} | {low:.2} | {high:.2} | {wall} | {cpu:.2} | {work} |"),
-        );
-    }
-    out
-}
 
 /// A table of resident memory.
 pub fn memory(found: &[Memory]) -> String {
-    let mut out =
-        "### Memory with one pod of one container\n\n| program | RSS MB | PSS MB | private MB |\n|---|---|---|---|\n"
-            .to_owned();
+    let mut out = "| program | RSS MB | PSS MB | private MB |\n|---|---|---|---|\n".to_owned();
     let mb = |kb: u64| kb as f64 / 1024.0;
     for one in found {
         let (rss, pss, private) = (mb(one.rss), mb(one.pss), mb(one.private));
@@ -60,7 +15,7 @@ pub fn memory(found: &[Memory]) -> String {
 }
 
 /// The machine and the versions, so that figures can be told apart later.
-pub fn heading(versions: &[(String, String)]) -> String {
+pub fn heading(versions: &[String]) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let found = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
@@ -79,8 +34,8 @@ pub fn heading(versions: &[(String, String)]) -> String {
             read("/proc/sys/kernel/osrelease").trim()
         ),
     );
-    for (name, version) in versions {
-        line(&mut out, format_args!("- {name}: {version}"));
+    for version in versions {
+        line(&mut out, format_args!("- {version}"));
     }
     out
 }

@@ -2,8 +2,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program: its output is what it is for.
 
-use plimsoll_testkit::bench::start::{self, Layout};
-use plimsoll_testkit::bench::{memory, table};
+use plimsoll_testkit::Scratch;
+use plimsoll_testkit::bench::anatomy::Phases;
+use plimsoll_testkit::bench::contender::Contender;
+use plimsoll_testkit::bench::crowd::Crowd;
+use plimsoll_testkit::bench::gate::Gate;
+use plimsoll_testkit::bench::layout::{Layout, inside};
+use plimsoll_testkit::bench::timed::Series;
+use plimsoll_testkit::bench::{anatomy, crowd, exec, memory, start, table, timed};
+use serde::de::DeserializeOwned;
+use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: bench [--rounds N] [--no-memory] [--write FILE]";
@@ -18,14 +27,11 @@ struct Options {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, layout, rounds] = args.as_slice()
-        && mode == "--measure"
-    {
-        let (series, gate) = start::measure(layout, rounds.parse().unwrap_or(1));
-        println!("{}", serde_json::json!([series, [gate.checks, gate.waited, gate.noisy]]));
-        return ExitCode::SUCCESS;
-    }
-    let done = options(args).and_then(|options| report(&options));
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["--measure", what, layout, rounds, state] => measure(what, layout, rounds, Path::new(state)),
+        _ => options(args).and_then(|options| report(&options)),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -35,8 +41,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Called by this program in a mount namespace of its own: prints JSON for [`within`].
+fn measure(what: &str, layout: &str, rounds: &str, state: &Path) -> Result<(), String> {
+    let layout = Layout::named(layout).ok_or(USAGE)?;
+    let rounds = rounds.parse().map_err(|_| USAGE)?;
+    let found = match what {
+        "start" => serde_json::json!(start::measure(layout, rounds, state)),
+        "exec" => serde_json::json!(exec::measure(rounds, state)),
+        "crowd" => serde_json::json!(crowd::measure(rounds, state)),
+        "anatomy" => serde_json::json!(anatomy::measure(layout, rounds, state)?),
+        _ => return Err(USAGE.to_owned()),
+    };
+    println!("{found}");
+    Ok(())
+}
+
 fn options(args: Vec<String>) -> Result<Options, String> {
-    let mut options = Options { rounds: 30, memory: true, write: None };
+    let mut options = Options { rounds: 100, memory: true, write: None };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -49,20 +70,58 @@ fn options(args: Vec<String>) -> Result<Options, String> {
     Ok(options)
 }
 
+fn within<T: DeserializeOwned>(what: &str, layout: Layout, rounds: u32) -> Result<T, String> {
+    eprintln!("bench: {what}, {} layout, {rounds}", layout.name());
+    let scratch = Scratch::new();
+    let text = inside(layout, &scratch, &["--measure", what, layout.name(), &rounds.to_string()])?;
+    serde_json::from_slice(&text).map_err(|error| format!("{what}: {error}"))
+}
+
 fn report(options: &Options) -> Result<(), String> {
-    let mut out = table::heading(&start::versions());
+    let versions: Vec<String> = Contender::all().iter().map(Contender::version).collect();
+    let mut out = table::heading(&versions);
+    let rounds = options.rounds;
     for layout in [Layout::V1, Layout::V2] {
-        eprintln!("bench: {} rounds on the {} layout", options.rounds, layout.name());
-        let (series, gate) = start::in_layout(layout, options.rounds)?;
-        out.push('\n');
-        out.push_str(&table::starts(layout, &series, gate));
+        let found: (Vec<Series>, Gate) = within("start", layout, rounds)?;
+        section(&mut out, &format!("`run` of /bin/true, cgroup {} layout", layout.name()), &how(rounds, found.1));
+        out.push_str(&timed::table(&found.0));
     }
+    let found: (Vec<Series>, Gate) = within("exec", Layout::V2, rounds)?;
+    section(&mut out, "`exec` of /bin/true, cgroup v2 layout", &how(rounds, found.1));
+    out.push_str(&timed::table(&found.0));
+    match within::<(Vec<Phases>, Vec<Phases>)>("anatomy", Layout::V2, rounds.min(40)) {
+        Ok((ours, floor)) => {
+            let note = "Medians from the kernel's trace, which slows both down a little.";
+            section(&mut out, "Where the time of `run` goes, cgroup v2 layout", note);
+            out.push_str(&anatomy::table(&ours, &floor));
+        }
+        Err(why) => eprintln!("bench: left out: where the time goes: {why}"),
+    }
+    let found: Vec<Crowd> = within("crowd", Layout::V2, 200)?;
+    section(
+        &mut out,
+        "200 containers by 8 callers, cgroup v2 layout",
+        "`run` of /bin/true, one runtime after the other.",
+    );
+    out.push_str(&crowd::table(&found));
     if options.memory {
-        out.push('\n');
+        section(&mut out, "Memory with one pod of one container", "");
         out.push_str(&table::memory(&memory::of_a_pod()));
     }
     print!("{out}");
     options.write.as_deref().map_or(Ok(()), |file| write(file, &out))
+}
+
+fn section(out: &mut String, title: &str, note: &str) {
+    let gap = if note.is_empty() { "" } else { "\n\n" };
+    write!(out, "\n### {title}\n\n{note}{gap}").expect("writing to a string cannot fail");
+}
+
+fn how(rounds: u32, gate: Gate) -> String {
+    let Gate { checks, waited, noisy } = gate;
+    format!(
+        "{rounds} rounds in turn, each run after 60 ms of quiet ({checks} checks, {waited} waited, {noisy} still noisy)."
+    )
 }
 
 fn write(file: &str, figures: &str) -> Result<(), String> {
