@@ -39,6 +39,9 @@ pub fn measure(layout: Layout, rounds: u32, state: &Path) -> (Vec<Series>, Gate)
             line.series.once(&mut line.command).unwrap_or_else(|why| panic!("{why}"));
         }
     }
+    for line in &mut lines {
+        line.series.measure_peak(&scratch, &line.command);
+    }
     (lines.into_iter().map(|line| line.series).collect(), gate)
 }
 
