@@ -2,8 +2,10 @@
  * runtime must make for the bundle that the benchmark runs. No JSON, no state, no safe path resolution, no loopback interface.
  * What stands against it is a runtime's own share of a start.
  *
- *   floor ROOTFS CGROUP          (a cgroup v2 folder that does not exist yet)
- *   floor ROOTFS CGROUP FILTER   (a file of classic BPF, loaded before the exec)
+ *   floor ROOTFS CGROUP [devices] [FILTER]
+ *
+ * CGROUP is a cgroup v2 folder that does not exist yet, `devices` loads a device program for it, and FILTER is a file of classic
+ * BPF that is loaded before the exec.
  *
  * Sealing is included: like any runtime that enters a container, it runs itself once more from a read-only copy of its mount. */
 #define _GNU_SOURCE
@@ -181,21 +183,27 @@ int main(int argc, char **argv, char **envp)
     must(mkdir(argv[2], 0755), argv[2]);
     int cgroup = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     must(cgroup, argv[2]);
-    limit_devices(cgroup);
+    const char *profile = NULL;
+    for (int i = 3; i < argc; i++) {
+        if (strcmp(argv[i], "devices") == 0)
+            limit_devices(cgroup);
+        else
+            profile = argv[i];
+    }
     int pidfd = -1;
     struct clone_args args = { .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_INTO_CGROUP | CLONE_PIDFD,
         .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD, .cgroup = cgroup };
     long child = syscall(SYS_clone3, &args, sizeof args);
     must(child, "clone3");
     if (child == 0) {
-        int profile = argc > 3 ? open(argv[3], O_RDONLY | O_CLOEXEC) : -1;
+        int file = profile ? open(profile, O_RDONLY | O_CLOEXEC) : -1;
         must(setsid(), "setsid");
         mounts(argv[1], argv[2]);
         must(sethostname("floor", 5), "sethostname");
         hide();
         credentials();
-        if (profile >= 0)
-            filter(profile);
+        if (file >= 0)
+            filter(file);
         char *command[] = { "/bin/true", NULL };
         char *environment[] = { "PATH=/bin", NULL };
         execve(command[0], command, environment);

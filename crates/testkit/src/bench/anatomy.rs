@@ -2,7 +2,6 @@
 //! every runtime must make. The same cuts are made in the floor program's trace. x86-64 only: the cuts are call numbers.
 
 use super::gate::Gate;
-use super::layout::Layout;
 use super::start::prepared;
 use super::timed::quantile;
 use crate::Scratch;
@@ -186,18 +185,19 @@ pub fn table(ours: &[Phases], floor: &[Phases]) -> String {
     out
 }
 
-/// Traces `run` of `/bin/true` by plimrun and by the floor program, in turn, in this process's cgroup layout.
+/// Traces `run` of `/bin/true` by plimrun and by the floor program, in turn, in the cgroup v2 layout.
 ///
 /// # Errors
 /// When there is no tracing here, or a run fails.
-pub fn measure(layout: Layout, rounds: u32, state: &Path) -> Result<(Vec<Phases>, Vec<Phases>), String> {
+pub fn measure(rounds: u32, state: &Path) -> Result<(Vec<Phases>, Vec<Phases>), String> {
     let scratch = Scratch::new();
     let tracer = Tracer::new(&scratch)?;
-    let made = prepared(&scratch, false);
+    let mut made = prepared(&scratch, false);
+    made.set("/linux/resources", serde_json::json!({}));
     let mut ours = scratch.command(crate::bin("plimrun"));
     ours.arg("--root").arg(state.join("traced")).args(["run", "--bundle"]).arg(&made.path).arg(scratch.id("traced"));
     let mut floor = scratch.command(crate::bin("floor"));
-    floor.arg(made.path.join("rootfs")).arg(format!("{}/{}-floor", layout.cgroup_root(), scratch.cgroup_prefix()));
+    floor.arg(made.path.join("rootfs")).arg(format!("/sys/fs/cgroup/{}-floor", scratch.cgroup_prefix()));
     let mut gate = Gate::default();
     let mut found = (Vec::new(), Vec::new());
     for _ in 0..rounds {

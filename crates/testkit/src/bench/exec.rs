@@ -19,6 +19,7 @@ pub fn measure(rounds: u32, state: &Path) -> (Vec<Series>, Gate) {
     let mut linked = None;
     for contender in Contender::all() {
         let mut made = prepared(&scratch, false);
+        made.set("/linux/resources", serde_json::json!({}));
         made.args(&["/bin/sleep", "1000"]);
         let id = scratch.id(&format!("exec-{}", contender.slug()));
         let mut create = contender.command(&scratch, state);

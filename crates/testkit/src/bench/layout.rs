@@ -23,11 +23,6 @@ impl Layout {
         [Layout::V1, Layout::V2].into_iter().find(|layout| layout.name() == name)
     }
 
-    /// Where this layout's groups are made, for a program that is told so.
-    pub fn cgroup_root(self) -> &'static str {
-        "/sys/fs/cgroup"
-    }
-
     /// Shell commands that make the layout, and the folder for states, in a private mount namespace.
     fn script(self, scratch: &Scratch) -> String {
         let change = match self {

@@ -49,7 +49,7 @@ fn measure(what: &str, layout: &str, rounds: &str, state: &Path) -> Result<(), S
         "start" => serde_json::json!(start::measure(layout, rounds, state)),
         "exec" => serde_json::json!(exec::measure(rounds, state)),
         "crowd" => serde_json::json!(crowd::measure(rounds, state)),
-        "anatomy" => serde_json::json!(anatomy::measure(layout, rounds, state)?),
+        "anatomy" => serde_json::json!(anatomy::measure(rounds, state)?),
         _ => return Err(USAGE.to_owned()),
     };
     println!("{found}");
