@@ -19,23 +19,28 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
     for (mount, bind) in plan.mounts.iter().zip(binds) {
-        one(root, mount, bind)
+        one(root, mount, bind, plan.namespaces.own_user())
             .map_err(|fault| fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer()))))?;
     }
     Ok(())
 }
 
-fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
+fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>, mapped: bool) -> Result<(), Fault> {
     if let MountKind::Remount { data } = &plan.kind {
-        return remount(root, plan, data.as_deref());
+        return remount(root, plan, data.as_deref(), mapped);
     }
     // Without rights in its mount namespace the parent could copy no tree; this process has them in its own.
     let bind = if plan.is_bind() && bind.is_none() { sources::bind(plan)? } else { bind };
+    let mode = mode_below(root, plan)?;
     let target = target(root, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
     let made = match (&plan.kind, bind) {
         (MountKind::Cgroup, _) => return v1_mount::make(root, plan, &target),
-        (MountKind::New { filesystem, source, data }, _) => new(plan, filesystem, source.as_deref(), data)?,
-        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
+        (MountKind::New { filesystem, source, data }, _) => {
+            let mut data = data.clone();
+            data.extend(mode);
+            new(plan, filesystem, source.as_deref(), &data)?
+        }
+        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree, mapped)?,
         (MountKind::Bind { .. } | MountKind::Remount { .. }, _) => return Ok(()),
     };
     if plan.copy_up {
@@ -117,7 +122,20 @@ fn path_of(fd: impl AsFd) -> Result<PathBuf, Fault> {
     std::fs::read_link(&link).at("mount", "readlink", &link, || "cannot see where a mount would go".into())
 }
 
-fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
+/// A tmpfs without a mode of its own has that of the folder it covers, as `/run` of an image expects. Asked before a missing
+/// folder is made: then it is the filesystem's default.
+fn mode_below(root: &RootDir, plan: &MountPlan) -> Result<Option<String>, Fault> {
+    match &plan.kind {
+        MountKind::New { filesystem, data, .. }
+            if filesystem == "tmpfs" && !data.iter().any(|word| word.starts_with("mode=")) => {}
+        _ => return Ok(None),
+    }
+    let Ok(covered) = root.find(&plan.target) else { return Ok(None) };
+    let stat = rustix::fs::fstat(&covered).at("mount", "fstat", &plan.target, || describe(plan))?;
+    Ok(Some(format!("mode={:o}", stat.st_mode & 0o7777)))
+}
+
+fn bound(plan: &MountPlan, tree: OwnedFd, mapped: bool) -> Result<OwnedFd, Fault> {
     // Unless the config says otherwise, the host's later mounts arrive here and ours never there.
     let keeps = |flag: &MountPropagationFlags| *flag == MountPropagationFlags::SHARED;
     if !plan.propagation.iter().any(|(flag, _)| keeps(flag)) {
@@ -125,25 +143,22 @@ fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
         mount::set_attributes(&tree, slave, true).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     if !plan.attributes.is_none() {
-        change(plan, &tree).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        change(plan, &tree, mapped).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     Ok(tree)
 }
 
-/// As `mount --bind -o`: whatever attribute is given, those of the source that are not go. Unless they are locked, because
-/// they were there when a user namespace got its copy of the mount: then they stay.
-fn change(plan: &MountPlan, tree: &OwnedFd) -> Result<(), Errno> {
+/// As `mount --bind -o`: whatever attribute is given, those of the source that are not go. Not in a user namespace: there the
+/// kernel locks what the host's mount had, and it stays unless the config names it.
+fn change(plan: &MountPlan, tree: &OwnedFd, mapped: bool) -> Result<(), Errno> {
     const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NOSYMFOLLOW;
     let given = plan.attributes;
     let exactly = Attributes { clear: given.clear | (FLAGS & !given.set), ..given };
-    match mount::set_attributes(tree, exactly, false) {
-        Err(Errno::PERM) => mount::set_attributes(tree, given, false),
-        other => other,
-    }
+    mount::set_attributes(tree, if mapped { given } else { exactly }, false)
 }
 
 /// What is mounted there already is given other attributes, and without `bind` its filesystem other options.
-fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>) -> Result<(), Fault> {
+fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>, mapped: bool) -> Result<(), Fault> {
     let target = root.find(&plan.target).at("mount", "openat2", &plan.target, || describe(plan))?;
     if let Some(data) = data {
         let readonly = (plan.attributes.set & ATTR_RDONLY != 0, plan.attributes.clear & ATTR_RDONLY != 0);
@@ -158,8 +173,7 @@ fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>) -> Result<
         }
     }
     if !plan.attributes.is_none() {
-        mount::set_attributes(&target, plan.attributes, false)
-            .at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        change(plan, &target, mapped).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     set_tree(plan, &target)
 }

@@ -95,6 +95,9 @@ pub(super) fn plan(
 fn one(index: usize, mount: &Mount, bundle: &Path, namespaces: &NamespacePlan) -> Result<MountPlan, Fault> {
     let pointer = format!("/mounts/{index}");
     let target = target(&mount.destination, &pointer)?;
+    if target == Path::new("/") {
+        return Err(bad_config(&format!("{pointer}/destination"), "is the root filesystem itself"));
+    }
     let options = options::parse(&mount.options);
     supported(mount, &options, &pointer)?;
     owners_mapped(&options, namespaces, &pointer)?;

@@ -1,7 +1,7 @@
 //! Which namespaces are new, which are joined, which are the caller's.
 
 use super::mappings::IdMaps;
-use crate::fault::{bad_config, unimplemented};
+use crate::fault::bad_config;
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::{Linux, Namespace, TimeOffset};
 use plimsoll_sys::process::Namespaces;
@@ -24,10 +24,7 @@ pub(crate) struct NamespacePlan {
 impl NamespacePlan {
     pub(super) fn new(linux: &Linux) -> Result<Self, Fault> {
         let mut plan = Self::named(&linux.namespaces)?;
-        if plan.join.iter().any(|(kind, _)| *kind == Namespaces::MOUNT) {
-            return Err(unimplemented("/linux/namespaces", "joining a mount namespace by path"));
-        }
-        if !plan.new.has(Namespaces::MOUNT) {
+        if !plan.separate(Namespaces::MOUNT) {
             return Err(bad_config("/linux/namespaces", "a mount namespace is required"));
         }
         plan.users = plan.users(linux)?;
