@@ -22,6 +22,8 @@ pub struct CreateRequest<'a> {
     pub stdio: Stdio,
     /// Gets the decimal pid without newline, atomically, after the container is created.
     pub pid_file: Option<&'a Path>,
+    /// A connected unix stream socket that gets the init's pidfd (`SCM_RIGHTS`, payload `standard`) once it is created.
+    pub pidfd_socket: Option<OwnedFd>,
     /// Keeps fds `3..3+preserve_fds` of the caller open in the container.
     pub preserve_fds: u32,
     /// `MS_MOVE` + chroot in place of pivot_root, for a rootfs on the initial ramfs.
@@ -39,6 +41,7 @@ impl<'a> CreateRequest<'a> {
             bundle,
             stdio: Stdio::Inherit,
             pid_file: None,
+            pidfd_socket: None,
             preserve_fds: 0,
             no_pivot: false,
             no_new_keyring: false,

@@ -2,7 +2,7 @@
 
 use crate::fault::At;
 use crate::parent::cgroup;
-use crate::parent::init::write_pid;
+use crate::parent::init::{send_pidfd, write_pid};
 use crate::parent::sources::own_pid_namespace;
 use crate::parent::spawn::{PidNamespace, spawn, spawn_inside};
 use crate::parent::{lsm, notify, users};
@@ -28,8 +28,10 @@ pub struct ExecRequest<'a> {
     pub stdio: Stdio,
     /// Gets the decimal pid without newline, atomically, once the process runs.
     pub pid_file: Option<&'a Path>,
-    /// A cgroup below the container's own.
-    pub cgroup: Option<&'a str>,
+    /// A connected unix stream socket that gets the process's pidfd (`SCM_RIGHTS`, payload `setns`) once it runs.
+    pub pidfd_socket: Option<OwnedFd>,
+    /// Groups below the container's own: controller (empty: all, as on v2) and relative path.
+    pub sub_cgroups: Vec<(String, String)>,
     pub preserve_fds: u32,
     /// Run in a paused container all the same (the process stays frozen until it is resumed).
     pub ignore_paused: bool,
@@ -38,7 +40,16 @@ pub struct ExecRequest<'a> {
 impl<'a> ExecRequest<'a> {
     /// A request with everything optional left out and the caller's own stdio.
     pub fn new(id: &'a str, process: Process) -> Self {
-        Self { id, process, stdio: Stdio::Inherit, pid_file: None, cgroup: None, preserve_fds: 0, ignore_paused: false }
+        Self {
+            id,
+            process,
+            stdio: Stdio::Inherit,
+            pid_file: None,
+            pidfd_socket: None,
+            sub_cgroups: Vec::new(),
+            preserve_fds: 0,
+            ignore_paused: false,
+        }
     }
 }
 
@@ -59,7 +70,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let seccomp = kept_filter::load(&folder)?;
     let listens = seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
     let agent = if listens { agent(&folder)? } else { None };
-    let folders = cgroup_folders(&record, request.cgroup)?;
+    let folders = cgroup_folders(&record, &request.sub_cgroups)?;
     let is_v2 = record.cgroups.iter().all(|(controllers, _)| controllers.is_empty());
     let (tasks, v2) = if is_v2 {
         (Vec::new(), cgroup::v2_folder_of(folders.iter().map(PathBuf::as_path))?)
@@ -95,6 +106,9 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     }
     if let Some(path) = request.pid_file {
         write_pid(path, created.pid)?;
+    }
+    if let Some(socket) = &request.pidfd_socket {
+        send_pidfd(socket, "setns", &created.pidfd)?;
     }
     Ok(created)
 }
@@ -191,11 +205,21 @@ fn terminal_agrees(process: &ProcessPlan, request: &ExecRequest<'_>) -> Result<(
     }
 }
 
-/// The container's folders, or a group below them.
-fn cgroup_folders(record: &Record, below: Option<&str>) -> Result<Vec<PathBuf>, Fault> {
-    let below = Path::new(below.unwrap_or("").trim_start_matches('/'));
-    if below.components().any(|c| !matches!(c, Component::Normal(_))) {
-        return Err(Fault::invalid("plan", format!("invalid sub-cgroup {}", below.display())));
+/// The container's folders, or groups below them.
+fn cgroup_folders(record: &Record, below: &[(String, String)]) -> Result<Vec<PathBuf>, Fault> {
+    let has = |controllers: &str, one: &str| controllers.split(',').any(|known| known == one);
+    for (controller, path) in below {
+        let plain = Path::new(path.trim_start_matches('/')).components().all(|c| matches!(c, Component::Normal(_)));
+        if !plain {
+            return Err(Fault::invalid("plan", format!("--cgroup: {path:?} is not below the container's cgroup")));
+        }
+        if !controller.is_empty() && !record.cgroups.iter().any(|(controllers, _)| has(controllers, controller)) {
+            return Err(Fault::invalid("plan", format!("--cgroup: the container has no controller {controller:?}")));
+        }
     }
-    Ok(record.cgroups.iter().map(|(_, path)| path.join(below)).collect())
+    let one = |(controllers, path): &(String, PathBuf)| {
+        let sub = below.iter().find(|(controller, _)| controller.is_empty() || has(controllers, controller));
+        sub.map_or_else(|| path.clone(), |(_, sub)| path.join(sub.trim_start_matches('/')))
+    };
+    Ok(record.cgroups.iter().map(one).collect())
 }

@@ -1,7 +1,7 @@
 //! `plimrun create [--bundle B] [--console-socket S] [--pid-file F] [--preserve-fds N] [--no-pivot] [--no-new-keyring] ID`
 
 use crate::args::{Flag, Global, Parsed, parse, usage};
-use plimsoll_fault::{Fault, Layer};
+use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_runtime::{CreateRequest, Stdio};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let token = crate::sealed()?;
     let mut request = request(global, &parsed)?;
     if let Some(socket) = parsed.value("console-socket") {
-        request.stdio = Stdio::Console { socket: connect(socket)? };
+        request.stdio = Stdio::Console { socket: connect("console", socket)? };
     }
     plimsoll_runtime::create(&token, &global.root()?, request)?;
     Ok(ExitCode::SUCCESS)
@@ -38,13 +38,11 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
     if parsed.operands.len() > 1 {
         return Err(usage(format!("unexpected argument {:?}", parsed.operands[1])));
     }
-    if parsed.value("pidfd-socket").is_some() {
-        return Err(usage("--pidfd-socket is not implemented").kind(plimsoll_fault::Kind::Unimplemented));
-    }
     let bundle = parsed.value("bundle").unwrap_or(".");
     Ok(CreateRequest {
         pid_file: parsed.value("pid-file").map(Path::new),
         preserve_fds: preserved(parsed)?,
+        pidfd_socket: parsed.value("pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
         systemd_cgroup: global.systemd_cgroup,
@@ -64,8 +62,10 @@ pub(super) fn preserved(parsed: &Parsed) -> Result<u32, Fault> {
     }
 }
 
-pub(super) fn connect(path: &str) -> Result<OwnedFd, Fault> {
+/// `of` names the flag whose socket it is.
+pub(super) fn connect(of: &'static str, path: &str) -> Result<OwnedFd, Fault> {
     UnixStream::connect(path).map(OwnedFd::from).map_err(|error| {
-        Fault::new(Layer::Caller, "console", format!("cannot connect to the console socket {path}")).because(&error)
+        let fault = Fault::new(Layer::Caller, of, format!("--{of}-socket: cannot connect to {path}")).because(&error);
+        fault.syscall("connect", path, error.raw_os_error().unwrap_or(0)).kind(Kind::InvalidArgument)
     })
 }

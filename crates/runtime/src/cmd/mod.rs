@@ -24,6 +24,9 @@ use std::process::ExitCode;
 const LATER: [&str; 5] = ["checkpoint", "restore", "events", "update", "init"];
 
 pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Result<ExitCode, Fault> {
+    if help::is_wanted(verb, &words) {
+        return help::of(verb);
+    }
     match verb {
         "create" => create::run(global, words),
         "delete" => delete::run(global, words),
@@ -41,7 +44,8 @@ pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Res
         "state" => state::run(global, words),
         "version" => help::version(),
         later if LATER.contains(&later) => {
-            Err(Fault::new(Layer::OciRuntime, "parse", format!("{later} is not implemented")).kind(Kind::Unimplemented))
+            let fault = Fault::new(Layer::OciRuntime, "parse", format!("{later} is not implemented"));
+            Err(fault.kind(Kind::Unimplemented).hint("plimrun --help lists the commands that there are"))
         }
         other => Err(usage(format!("unknown command {other:?}"))),
     }

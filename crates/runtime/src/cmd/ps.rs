@@ -21,6 +21,10 @@ fn table(pids: &[i32], options: &[String]) -> Result<(), Fault> {
     let default = ["-ef".to_owned()];
     let options = if options.is_empty() { &default } else { options };
     let output = Command::new("ps").args(options).output().map_err(|e| usage("cannot run ps").because(&e))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(usage(format!("ps {} failed: {}", options.join(" "), output.status)).why(said.trim().to_owned()));
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
     let head = lines.next().unwrap_or_default();

@@ -19,7 +19,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
         if !detach {
             return Err(usage("--console-socket needs --detach"));
         }
-        request.stdio = Stdio::Console { socket: connect(socket)? };
+        request.stdio = Stdio::Console { socket: connect("console", socket)? };
     }
     if detach {
         plimsoll_runtime::run(&token, &root, request)?;

@@ -114,6 +114,9 @@ fn steps(
     if let Some(path) = request.pid_file {
         write_pid(path, child)?;
     }
+    if let Some(socket) = &request.pidfd_socket {
+        send_pidfd(socket, "standard", &pidfd)?;
+    }
     Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record })
 }
 
@@ -303,6 +306,12 @@ fn record(
 pub(crate) fn write_pid(path: &Path, pid: Pid) -> Result<(), Fault> {
     write_atomic(path, pid.as_raw_nonzero().to_string().as_bytes())
         .at("save", "write", path, || format!("cannot write the pid file {}", path.display()))
+}
+
+/// Gives the pidfd away, with the payload by which runc's receivers know what it is of.
+pub(crate) fn send_pidfd(socket: &OwnedFd, of: &str, pidfd: &OwnedFd) -> Result<(), Fault> {
+    plimsoll_sys::message::send_fd(socket, of.as_bytes(), pidfd.as_fd())
+        .at("save", "sendmsg", "", || "cannot send the pidfd to its socket".into())
 }
 
 /// After `Execute`: waits until the program is being executed, or for the fault.

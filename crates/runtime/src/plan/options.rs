@@ -53,6 +53,12 @@ const ATTRIBUTES: [(&str, u64, bool); 15] = [
 /// Leave the access time mode at the kernel's default.
 const DEFAULT_ATIME: [&str; 3] = ["atime", "norelatime", "nostrictatime"];
 
+/// Flags that the kernel itself takes from any filesystem's options: they are given on with the data.
+const SUPERBLOCK: [&str; 7] = ["async", "dirsync", "lazytime", "mand", "nolazytime", "nomand", "sync"];
+
+/// What runc's flag mounts could ask for and no current filesystem changes its ways for.
+const WITHOUT_EFFECT: [&str; 4] = ["iversion", "loud", "noiversion", "silent"];
+
 const PROPAGATION: [(&str, Propagation); 4] = [
     ("private", Propagation::PRIVATE),
     ("shared", Propagation::SHARED),
@@ -71,6 +77,7 @@ pub(crate) fn parse(words: &[String]) -> Options {
             "idmap" => out.idmap = Some(Bind::One),
             "ridmap" => out.idmap = Some(Bind::Tree),
             "defaults" => {}
+            none if WITHOUT_EFFECT.contains(&none) => {}
             other => known(&mut out, other),
         }
     }
@@ -109,7 +116,8 @@ pub(crate) fn names() -> Vec<String> {
     let plain =
         ATTRIBUTES.iter().map(|(name, ..)| *name).chain(DEFAULT_ATIME).chain(PROPAGATION.iter().map(|(n, _)| *n));
     let mut names: Vec<String> = plain.flat_map(|n| [n.to_owned(), format!("r{n}")]).collect();
-    names.extend(["bind", "rbind", "defaults", "tmpcopyup", "idmap", "ridmap"].map(str::to_owned));
+    names.extend(["bind", "rbind", "defaults", "tmpcopyup", "idmap", "remount", "ridmap"].map(str::to_owned));
+    names.extend(SUPERBLOCK.iter().chain(&WITHOUT_EFFECT).map(|name| (*name).to_owned()));
     names.sort();
     names
 }
