@@ -17,6 +17,8 @@ const CONTRACTS: &[Contract] = &[
     Contract {
         name: "shim",
         roots: &[
+            "containerd/cgroups/v1.proto",
+            "containerd/cgroups/v2.proto",
             "containerd/events/forward.proto",
             "containerd/events/sandbox.proto",
             "containerd/events/task.proto",

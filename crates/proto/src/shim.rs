@@ -13,6 +13,8 @@ pub use generated::containerd::task::v2 as task_v2;
 pub use generated::containerd::task::v3 as task;
 pub use generated::containerd::types;
 pub use generated::containerd::v1::types as task_types;
+pub use generated::io::containerd::cgroups::v1 as cgroups_v1;
+pub use generated::io::containerd::cgroups::v2 as cgroups_v2;
 pub use generated::plimsoll::shim::v1 as extension;
 
 /// ttrpc service names, as they stand in `ttrpc.Request.service`.
@@ -28,6 +30,9 @@ pub mod service {
 pub mod type_url {
     pub const RUNC_OPTIONS: &str = "containerd.runc.v1.Options";
     pub const SANDBOX_OPTIONS: &str = "plimsoll.shim.v1.SandboxOptions";
+    /// The answer to Stats.
+    pub const METRICS_V1: &str = "io.containerd.cgroups.v1.Metrics";
+    pub const METRICS_V2: &str = "io.containerd.cgroups.v2.Metrics";
     /// An OCI `Process` as JSON, in `ExecProcessRequest.spec`.
     pub const OCI_PROCESS: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
     /// A `plimsoll_fault::Fault` as JSON, in the details of a ttrpc status.

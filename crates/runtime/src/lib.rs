@@ -27,7 +27,7 @@ pub use delete::delete;
 pub use exec::{ExecRequest, exec};
 pub use kill::kill;
 pub use pause::{pause, resume};
-pub use ps::processes;
+pub use ps::{cgroups, processes};
 pub use root::Root;
 pub use start::start;
 pub use state::{container_process, list, state};

@@ -9,6 +9,7 @@ mod events;
 mod extension;
 mod io;
 mod log;
+mod metrics;
 mod oom;
 mod sandbox;
 mod server;

@@ -8,6 +8,10 @@ use std::io::Write;
 const MODULE: &str = "github.com/containerd/containerd/api";
 const VERSION: &str = "v1.12.0";
 
+/// The metrics that Stats answers with.
+const CGROUPS: &str = "github.com/containerd/cgroups/v3";
+const CGROUPS_VERSION: &str = "v3.0.5";
+
 const FILES: &[&str] = &[
     "events/sandbox.proto",
     "events/task.proto",
@@ -33,19 +37,38 @@ const WHOLE: &[&str] = &[
 /// Packages of which we have the messages that the shim line uses.
 const PART: &[&str] = &["containerd.types", "containerd.events"];
 
-#[test]
-fn the_shim_line_equals_the_published_descriptors() {
-    let folder = match go_module(MODULE, VERSION) {
+/// The published files of a module; `None`, which is said, when it is not available.
+fn published(module: &str, version: &str, files: &[&str]) -> Option<DescriptorPool> {
+    let folder = match go_module(module, version) {
         Ok(folder) => folder,
         Err(why) => {
             // Past the harness's capture: a comparison that did not happen must be seen.
-            writeln!(std::io::stderr(), "NOT COMPARED: {MODULE}@{VERSION} is not available: {why}").expect("stderr");
-            return;
+            writeln!(std::io::stderr(), "NOT COMPARED: {module}@{version} is not available: {why}").expect("stderr");
+            return None;
         }
     };
     let mut compiler = protox::Compiler::new([&folder]).expect("compiler");
-    compiler.include_imports(true).open_files(FILES).expect("the published files compile");
-    let published = compiler.descriptor_pool();
+    compiler.include_imports(true).open_files(files).expect("the published files compile");
+    Some(compiler.descriptor_pool())
+}
+
+#[test]
+fn the_metrics_equal_the_published_descriptors() {
+    let ours = DescriptorPool::decode(plimsoll_proto::shim::DESCRIPTORS).expect("our descriptors decode");
+    for (file, package) in [
+        ("cgroup1/stats/metrics.proto", "io.containerd.cgroups.v1"),
+        ("cgroup2/stats/metrics.proto", "io.containerd.cgroups.v2"),
+    ] {
+        let Some(published) = published(CGROUPS, CGROUPS_VERSION, &[file]) else { return };
+        let (theirs, ours) = (facts(&published, package), facts(&ours, package));
+        assert!(theirs.len() > 50, "only {} facts read: the comparison itself is broken", theirs.len());
+        assert_eq!(theirs.symmetric_difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
+    }
+}
+
+#[test]
+fn the_shim_line_equals_the_published_descriptors() {
+    let Some(published) = published(MODULE, VERSION, FILES) else { return };
     let ours = DescriptorPool::decode(plimsoll_proto::shim::DESCRIPTORS).expect("our descriptors decode");
     let mut compared = 0;
     for package in WHOLE {

@@ -138,6 +138,9 @@ fn a_containers_life_goes_on_while_containerd_is_dead() {
     assert_eq!(seen.code, 0, "{seen:?}");
     let seen = containerd.exec(id, "e1", "echo in; exit 3");
     assert_eq!((seen.code, seen.stdout.as_str()), (3, "in\n"), "{seen:?}");
+    let metrics = containerd.ctr(&["task", "metrics", id]).ok();
+    let processes = metrics.lines().find_map(|line| line.strip_prefix("pids.current")).map(str::trim);
+    assert!(processes.is_some_and(|count| count == "1" || count == "2"), "sh, and sleep or not: {metrics}");
     containerd.kill_daemon();
     containerd.run_daemon();
     assert!(containerd.ctr(&["task", "ls"]).ok().contains("RUNNING"));

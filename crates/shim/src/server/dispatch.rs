@@ -34,6 +34,7 @@ const TASK: &[(&str, Method)] = &[
     ("Resume", task::resume::handle),
     ("Kill", task::kill::handle),
     ("Exec", task::exec::handle),
+    ("Stats", task::stats::handle),
     ("ResizePty", task::resize_pty::handle),
     ("CloseIO", task::close_io::handle),
     ("Wait", task::wait::handle),

@@ -3,6 +3,7 @@
 use crate::harness::{Pod, cri_log, to_file};
 use plimsoll_core::shim::{CreateTask, ProcessStatus, Shim, Stdio};
 use plimsoll_fault::{Kind, Layer};
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -203,6 +204,38 @@ async fn a_paused_container_stands_still_and_can_be_killed() {
     pod.shim.pause("c").await.expect("pause");
     pod.shim.kill("c", "", 9, false).await.expect("kill");
     assert_eq!(pod.wait("c", "").await.code, 137);
+    pod.shim.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn stats_are_containerds_metrics_of_the_containers_cgroups() {
+    let pod = Pod::new().await;
+    let mut bundle = pod.script("i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo > /dev/shm/done; sleep 1000");
+    bundle.set("/linux/resources/memory", json!({ "limit": 64 << 20 }));
+    bundle.set("/linux/resources/pids", json!({ "limit": 77 }));
+    pod.create("c", &bundle, &Stdio::default()).await;
+    pod.shim.start("c", "").await.expect("start");
+    let done = "until test -e /dev/shm/done; do sleep 0.01; done";
+    assert_eq!(pod.exec("c", "until", done, &Stdio::default()).await.code, 0);
+    let (url, bytes) = pod.shim.stats("c").await.expect("stats").expect("an answer");
+    let pool = DescriptorPool::decode(plimsoll_proto::shim::DESCRIPTORS).expect("our descriptors decode");
+    let message = pool.get_message_by_name(&url).unwrap_or_else(|| panic!("{url}"));
+    let seen = DynamicMessage::decode(message, bytes.as_slice()).expect("metrics");
+    let seen = serde_json::to_value(&seen).expect("JSON");
+    let of = |v1: &str, v2: &str| -> u64 {
+        let pointer = if url == "io.containerd.cgroups.v1.Metrics" { v1 } else { v2 };
+        let text = seen.pointer(pointer).and_then(|value| value.as_str());
+        text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{pointer} of {seen}"))
+    };
+    assert_eq!((of("/pids/current", "/pids/current"), of("/pids/limit", "/pids/limit")), (2, 77), "sh and sleep");
+    assert_eq!(of("/memory/usage/limit", "/memory/usageLimit"), 64 << 20);
+    assert!(of("/memory/usage/usage", "/memory/usage") > 0 && of("/memory/totalRss", "/memory/anon") > 0, "{seen}");
+    // Nanoseconds and microseconds: some milliseconds in each case.
+    assert!((1_000..20_000_000_000).contains(&of("/cpu/usage/total", "/cpu/usageUsec")), "{seen}");
+    assert_eq!(pod.shim.stats("none").await.expect_err("no such task").class(), Kind::NotFound);
+    pod.shim.kill("c", "", 9, true).await.expect("kill");
+    pod.wait("c", "").await;
     pod.shim.delete("c", "").await.expect("delete");
     pod.end().await;
 }
