@@ -8,6 +8,7 @@ pub mod layer;
 mod limits;
 mod pull;
 mod registry;
+mod removal;
 pub mod snapshot;
 mod store;
 

@@ -6,7 +6,6 @@ pub mod arena;
 pub mod bpf;
 pub mod caps;
 pub mod cgroup;
-pub mod detached;
 mod errno;
 pub mod fifo;
 pub mod file;

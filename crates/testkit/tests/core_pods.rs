@@ -1,6 +1,8 @@
 //! What pods share with the host and with each other: namespaces, files, ports, logs, resources.
 #![cfg(feature = "privileged")]
 
+use plimsoll_testkit::fake_registry::busybox_layer;
+use plimsoll_testkit::tar::Tar;
 use plimsoll_testkit::{Node, run};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -176,6 +178,28 @@ fn a_rotated_log_loses_nothing() {
     }
     let lines = lines();
     assert!(lines.len() == 20000 && lines.iter().zip(1..).all(|(line, n)| *line == n), "{} lines", lines.len());
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_of_many_layers_runs_as_the_user_that_its_topmost_accounts_name() {
+    const LAYERS: usize = 130;
+    let node = Node::start();
+    let mut layers = vec![busybox_layer().file("gone", 0o644, "")];
+    layers.extend((1..LAYERS - 2).map(|n| Tar::new().file(&format!("layers/{n}"), 0o644, "")));
+    layers.push(Tar::new().file("etc/accounts", 0o644, "app:x:4242:4243::/:/bin/sh\n").file(".wh.gone", 0o644, ""));
+    layers.push(Tar::new().symlink("etc/passwd", "accounts"));
+    let image = node.registry.image("many", "1", &layers, json!({ "Env": ["PATH=/bin"], "User": "app" }));
+    node.ok(&["pull", &image.reference]);
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let script = "id -u; id -g; ls /layers | wc -l; test -e /gone || echo gone";
+    let more = json!({ "image": { "image": image.reference } });
+    let id = node.ok(&["create", &pod, &node.container_file("c", script, more), &pod_file]);
+    node.ok(&["start", &id]);
+    assert_eq!(node.wait_exit(&id, 20)["exitCode"], 0);
+    assert_eq!(node.ok(&["logs", &id]), format!("4242\n4243\n{}\ngone", LAYERS - 3));
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }

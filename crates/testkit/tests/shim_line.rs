@@ -11,3 +11,5 @@ mod sandbox;
 mod stdio;
 #[path = "shim/tasks.rs"]
 mod tasks;
+#[path = "shim/workers.rs"]
+mod workers;

@@ -4,6 +4,7 @@
 use super::path::EntryPath;
 use super::{Rights, whiteout};
 use crate::limits::OPEN_FOLDERS;
+use crate::removal;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -92,10 +93,7 @@ impl Dirs {
     /// Removes whatever `name` is.
     pub(super) fn remove(&mut self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
         self.forget();
-        match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree(parent, name),
-            other => other,
-        }
+        removal::remove(parent, name)
     }
 }
 
@@ -103,21 +101,4 @@ impl Dirs {
 pub(super) fn open_below(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
-}
-
-fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&folder)? {
-        let entry = entry?;
-        let child = entry.file_name().to_bytes();
-        if child == b"." || child == b".." {
-            continue;
-        }
-        match rustix::fs::unlinkat(&folder, child, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree(folder.as_fd(), child)?,
-            other => other?,
-        }
-    }
-    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
 }

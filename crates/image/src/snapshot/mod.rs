@@ -1,11 +1,13 @@
 //! Snapshots: trees of files stacked on committed parents. Owns the contract; a snapshotter per file below.
 
+mod look;
 pub(crate) mod namespaced;
 mod overlay;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod testsuite;
 mod tree;
 
+pub use look::Look;
 pub use overlay::Overlay;
 pub(crate) use overlay::{SnapshotRecord, Staged};
 

@@ -2,7 +2,9 @@
 
 use super::SnapshotUsage;
 use crate::fault::io_fault;
+use crate::removal;
 use plimsoll_fault::Result;
+use rustix::io::Errno;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -90,8 +92,8 @@ fn done(pending: &(Mutex<usize>, Condvar)) {
 }
 
 fn remove(path: &Path) {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+    match removal::remove_path(path) {
+        Err(error) if error != Errno::NOENT => {
             tracing::warn!(path = %path.display(), %error, "cannot remove a snapshot's folder; the next start tries again");
         }
         _ => {}

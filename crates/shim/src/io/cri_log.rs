@@ -33,14 +33,23 @@ pub(crate) struct CriLog {
     file: File,
     /// The begun line of each stream, below [`LINE_LIMIT`].
     begun: [Vec<u8>; 2],
-    /// Formatted lines that the file has not taken yet.
+    /// Formatted lines of which the file has not taken the last byte yet.
     backlog: Vec<u8>,
+    torn: Option<Torn>,
+}
+
+/// The first line of the backlog is in the file in part.
+#[derive(Clone, Copy, Debug)]
+struct Torn {
+    bytes: usize,
+    /// The file's size since then.
+    size: u64,
 }
 
 impl CriLog {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open_append(path)?;
-        Ok(Self { path: path.to_owned(), file, begun: [Vec::new(), Vec::new()], backlog: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, begun: [Vec::new(), Vec::new()], backlog: Vec::new(), torn: None })
     }
 
     /// Takes all of `bytes` and writes every line that they complete. After an error the lines are kept: call
@@ -81,7 +90,10 @@ impl CriLog {
 
     /// Writes what the file has not taken yet.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let mut written = 0;
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
+        let mut written = self.torn.take().map_or(0, |torn| torn.bytes);
         let outcome = loop {
             if written == self.backlog.len() {
                 break Ok(());
@@ -92,17 +104,37 @@ impl CriLog {
                 Err(error) => break Err(error),
             }
         };
-        self.backlog.drain(..written);
+        let whole = self.backlog[..written].iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if outcome.is_err() && written > whole {
+            let size = self.file.metadata().map_or(0, |file| file.len());
+            self.torn = Some(Torn { bytes: written - whole, size });
+        }
+        self.backlog.drain(..whole);
         // One long burst should not stay in memory for the life of the container.
         self.backlog.shrink_to(LINE_LIMIT);
         outcome
     }
 
-    /// Opens the file again by its name, between two lines. On an error the old file stays in use and nothing is lost.
+    /// Opens the file again by its name, between two lines. On an error the old file stays in use and nothing is lost. What
+    /// the old file does not take (its disk is full) goes to the new one, from the begin of a line on.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.file = open_append(&self.path)?;
+        let file = open_append(&self.path)?;
+        if self.flush().is_err() {
+            self.mend();
+        }
+        self.file = file;
         Ok(())
+    }
+
+    /// Takes the begin of a line that will be written to another file off the end of this one, so that it is in one file
+    /// only.
+    fn mend(&mut self) {
+        let Some(torn) = self.torn.take() else { return };
+        let ours = self.file.metadata().is_ok_and(|file| file.is_file() && file.len() == torn.size);
+        if ours {
+            // On a disk that fails altogether its begin stays here; the line is whole in the next file all the same.
+            self.file.set_len(torn.size.saturating_sub(torn.bytes as u64)).ok();
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -198,5 +230,26 @@ mod tests {
         log.append(Source::Stdout, b"o\n").expect("write");
         assert!(std::fs::read_to_string(&old).expect("old").ends_with("one\n"));
         assert_eq!(lines(&path)[0].2, "two");
+    }
+
+    #[test]
+    fn reopening_succeeds_though_the_old_file_takes_nothing_and_no_line_is_lost_or_torn() {
+        let path = scratch("full");
+        let mut log = CriLog::open(&path).expect("open");
+        let flags = rustix::pipe::PipeFlags::NONBLOCK | rustix::pipe::PipeFlags::CLOEXEC;
+        let (mut old, full) =
+            rustix::pipe::pipe_with(flags).map(|(o, f)| (File::from(o), File::from(f))).expect("pipe");
+        log.file = full;
+        let numbers = |range: std::ops::Range<u32>| range.map(|n| format!("{n}\n")).collect::<String>();
+        log.append(Source::Stdout, numbers(0..5000).as_bytes()).expect_err("a pipe holds less");
+        log.flush().expect_err("still full");
+        log.reopen().expect("reopen");
+        log.append(Source::Stdout, numbers(5000..5010).as_bytes()).expect("write");
+        let mut before = String::new();
+        io::Read::read_to_string(&mut old, &mut before).expect("what the pipe took");
+        let whole = before.matches('\n').count();
+        let seen: Vec<String> = lines(&path).into_iter().map(|line| line.2).collect();
+        let expected: Vec<String> = (whole..5010).map(|n| n.to_string()).collect();
+        assert!(whole > 100 && seen == expected, "{whole} lines before, {:?} after", seen.first());
     }
 }

@@ -25,6 +25,7 @@ use plimsoll_sys::SingleThread;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 use streams::Slot;
 
 use crate::worker::Worker;
@@ -49,6 +50,10 @@ pub(crate) struct Server {
     pub(crate) ending: bool,
     poller: Poller,
     listener: OwnedFd,
+    /// The listener is not watched until then.
+    accept_at: Option<Instant>,
+    /// Descriptors ran out when last a client was to be accepted.
+    short: bool,
     signals: OwnedFd,
     connections: BTreeMap<u32, Connection>,
     streams: BTreeMap<u32, Slot>,

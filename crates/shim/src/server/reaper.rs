@@ -14,11 +14,14 @@ impl Server {
     pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let at = SystemTime::now();
+            if self.claim(pid, code(status), at) {
+                continue;
+            }
+            // A worker may have reported, and ended, since the reports were last read: its child is known only now.
+            self.read_all_workers();
+            // What is still unknown is a worker or an orphan of a container.
             if !self.claim(pid, code(status), at) {
-                // A worker may have reported, and ended, since the reports were last read: its child is known only now.
-                self.read_all_workers();
-                // What is still unknown is a worker, whose pipe tells more, or an orphan of a container.
-                self.claim(pid, code(status), at);
+                self.worker_died(pid, status);
             }
         }
     }

@@ -10,6 +10,7 @@ use plimsoll_proto::ttrpc::{self, Decoded, Request};
 use plimsoll_sys::{SingleThread, signalfd};
 use prost::Message;
 use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Clients at a time: a daemon, its successor, and people looking.
 const CONNECTIONS: usize = 64;
+
+/// How long no client is accepted after descriptors, or memory for sockets, ran out.
+const SHORT: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Sets up the loop around `listener`. From here on SIGCHLD is read from an fd and SIGTERM and SIGINT are ignored: a
@@ -44,6 +48,8 @@ impl Server {
             ending: false,
             poller,
             listener,
+            accept_at: None,
+            short: false,
             signals,
             connections: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -112,7 +118,15 @@ impl Server {
 
     fn accept(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = rustix::net::accept_with(&self.listener, flags) else { return };
+        let socket = match rustix::net::accept_with(&self.listener, flags) {
+            Ok(socket) => socket,
+            Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                return self.stop_accepting(errno);
+            }
+            // The client has gone again.
+            Err(_) => return,
+        };
+        self.short = false;
         if let Err(fault) = self.admit(&socket) {
             self.log.warn(&fault);
             return;
@@ -123,6 +137,23 @@ impl Server {
             return;
         }
         self.connections.insert(id, Connection::new(socket));
+    }
+
+    /// Without a descriptor to spare the client goes on waiting in the listener, which would stay ready and keep the loop
+    /// turning: it is looked at again after [`SHORT`].
+    fn stop_accepting(&mut self, errno: Errno) {
+        self.poller.remove(self.listener.as_fd());
+        self.accept_at = Some(Instant::now() + SHORT);
+        if !std::mem::replace(&mut self.short, true) {
+            self.log.warn(&Fault::new(Layer::Shim, "accept", "clients have to wait").because(&errno));
+        }
+    }
+
+    fn resume_accepting(&mut self, now: Instant) {
+        if self.accept_at.is_some_and(|at| at <= now) {
+            let added = self.poller.add(self.listener.as_fd(), Token::Listener, EventFlags::IN);
+            self.accept_at = added.err().map(|_| now + SHORT);
+        }
     }
 
     /// The folder keeps others out already; this holds when somebody widened it.
@@ -230,7 +261,7 @@ impl Server {
         let workers = self.workers.values().map(crate::worker::Worker::deadline).min();
         let processes = self.tasks.values().flat_map(crate::task::Task::processes);
         let deleting = processes.filter_map(|process| process.drain_until).min();
-        [workers, deleting, self.next_retry(), self.events.retry_at()].into_iter().flatten().min()
+        [workers, deleting, self.next_retry(), self.events.retry_at(), self.accept_at].into_iter().flatten().min()
     }
 
     fn pass_deadlines(&mut self) {
@@ -239,6 +270,7 @@ impl Server {
         self.retry_streams(now);
         self.finish_late_deletes(now);
         self.events.pass(now);
+        self.resume_accepting(now);
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Key, Process, Task, rootfs};
 use crate::io::{self, StdioSpec};
 use crate::oom;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
-use crate::worker::{Job, Outcome, Reporter, limits};
+use crate::worker::{End, Job, Outcome, Reporter, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::{runc, task as wire, type_url, types};
 use plimsoll_runtime::{CreateRequest, Root, Stdio};
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// Longest config.json that is read.
 const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// The stage from which on the runtime may know the container.
+const CREATING: &str = "create the container";
 
 /// What the worker needs, decided before the fork.
 struct Plan {
@@ -43,7 +46,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         init,
         execs: BTreeMap::new(),
         shares_pids: false,
-        mounted: false,
+        mounted: !plan.mounts.is_empty(),
         paused: false,
         cgroup: None,
         oom_watch: None,
@@ -110,8 +113,8 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
     let shares_pids = shares_pids(&plan.bundle)?;
     reporter.stage("mount the rootfs");
     let target = plan.bundle.join("rootfs");
-    let mounted = rootfs::mount(&plan.mounts, &target)?;
-    reporter.stage("create the container");
+    rootfs::mount(&plan.mounts, &target)?;
+    reporter.stage(CREATING);
     let made = Root::open(plan.root.clone()).and_then(|root| {
         let request = CreateRequest {
             stdio,
@@ -123,8 +126,8 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
         plimsoll_runtime::create(token, &root, request)
     });
     match made {
-        Ok(created) => Ok(Outcome { pid: created.pid.as_raw_nonzero().get(), shares_pids, mounted }),
-        Err(fault) if mounted => Err(match rootfs::unmount(&target) {
+        Ok(created) => Ok(Outcome { pid: created.pid.as_raw_nonzero().get(), shares_pids }),
+        Err(fault) if !plan.mounts.is_empty() => Err(match rootfs::unmount(&target) {
             Ok(()) => fault,
             Err(second) => fault.why(second.to_string()),
         }),
@@ -147,16 +150,27 @@ fn shares_pids(bundle: &Path) -> Result<bool, Fault> {
     Ok(!namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.is_none()))
 }
 
-/// In the server, when the worker has ended.
-pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, result: Result<Outcome, Fault>) {
-    let result = result.and_then(|outcome| made(server, id, &outcome));
+/// In the server, when the worker has ended. What a lost worker made is taken away again, and so is a container whose last
+/// steps failed here. A worker that failed by itself has seen to it, and a container of that name may be another's.
+pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, end: End) {
+    let created = match &end {
+        End::Done(_) => true,
+        End::Failed(_) => false,
+        End::Lost { stage, .. } => stage == CREATING,
+    };
+    let lost = matches!(end, End::Lost { .. });
+    let result = end.result().and_then(|outcome| made(server, id, &outcome));
     match result {
         Ok(pid) => {
             server.events.created(id, &server.tasks);
             server.answer(reply, Ok(wire::CreateTaskResponse { pid }.encode_to_vec()));
         }
         Err(fault) => {
-            undo(server, id, &fault);
+            if let Some(task) = forget(server, id)
+                && (created || lost)
+            {
+                super::delete::clean_up(server, id, &task, created);
+            }
             server.answer(reply, Err(fault.in_container(id)));
         }
     }
@@ -167,7 +181,6 @@ fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> 
     let task = server.task(id)?;
     task.init.pid = Pid::from_raw(outcome.pid);
     task.shares_pids = outcome.shares_pids;
-    task.mounted = outcome.mounted;
     task.cgroup = oom::cgroup_of(outcome.pid);
     crate::durable::write_task(task)
         .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
@@ -181,15 +194,10 @@ fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> 
     Ok(server.process(&key)?.pid_number())
 }
 
-/// Forgets the container. When its worker was killed or the last steps failed, the runtime may know it: another worker
-/// removes that.
-fn undo(server: &mut Server, id: &str, fault: &Fault) {
-    let Some(task) = server.tasks.remove(id) else { return };
+fn forget(server: &mut Server, id: &str) -> Option<Task> {
+    let task = server.tasks.remove(id)?;
     for stream in task.init.outputs.iter().chain(&task.init.inputs) {
         server.drop_stream(*stream);
     }
-    let made = task.init.pid.is_some() || fault.class() == Kind::DeadlineExceeded;
-    if made {
-        super::delete::clean_up(server, id, &task);
-    }
+    Some(task)
 }

@@ -56,6 +56,10 @@ fn start_worker(server: &mut Server, id: &str, reply: Reply) -> Result<(), Fault
 fn remove(reporter: &mut Reporter, root: PathBuf, id: &str, bundle: &Path, mounted: bool) -> Result<Outcome, Fault> {
     reporter.stage("delete the container");
     plimsoll_runtime::delete(&Root::open(root)?, id, true)?;
+    unmount(reporter, bundle, mounted)
+}
+
+fn unmount(reporter: &mut Reporter, bundle: &Path, mounted: bool) -> Result<Outcome, Fault> {
     if mounted {
         reporter.stage("unmount the rootfs");
         rootfs::unmount(&bundle.join("rootfs"))?;
@@ -121,13 +125,17 @@ fn drop_streams(server: &mut Server, task: &Task) {
     }
 }
 
-/// Removes what a failed create may have left, with nobody waiting.
-pub(crate) fn clean_up(server: &mut Server, id: &str, task: &Task) {
-    let (root, bundle, name) = (task.root.clone(), task.bundle.clone(), id.to_owned());
+/// Removes what a create that came to nothing has left, with nobody waiting: the mount, and the container if the runtime
+/// got as far as that.
+pub(crate) fn clean_up(server: &mut Server, id: &str, task: &Task, created: bool) {
+    let (root, bundle, name, mounted) = (task.root.clone(), task.bundle.clone(), id.to_owned(), task.mounted);
     let job = Job::Cleanup { id: id.to_owned() };
     let started = server.start_worker(job, limits::DELETE, Stdio::Inherit, move |_, reporter, _| {
-        // Whether the dead worker had mounted is not known; unmounting what is no mount is no error.
-        remove(reporter, root, &name, &bundle, true)
+        if created {
+            reporter.stage("delete the container");
+            plimsoll_runtime::delete(&Root::open(root)?, &name, true)?;
+        }
+        unmount(reporter, &bundle, mounted)
     });
     if let Err(fault) = started {
         server.log.warn(&fault.in_container(id));

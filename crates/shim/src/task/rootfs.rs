@@ -3,18 +3,17 @@
 
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::types::Mount;
-use rustix::fs::CWD;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount as classic, mount_remount, move_mount,
-    unmount as detach,
-};
+use rustix::mount::{MountFlags, UnmountFlags, mount as classic, mount_remount, unmount as detach};
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// mount(2) takes one page of options; an overlay of many layers has more.
-const PAGE: usize = 4000;
+/// mount(2) reads one page of options, the smallest page there is, and ends it with a zero byte.
+const OPTIONS: usize = 4095;
+
+/// The option of an overlay that grows with the image.
+const LOWER: &str = "lowerdir=";
 
 /// Flags of mount(8)'s words; a word that clears a flag has `false`.
 const FLAGS: &[(&str, MountFlags, bool)] = &[
@@ -37,10 +36,10 @@ const FLAGS: &[(&str, MountFlags, bool)] = &[
     ("defaults", MountFlags::empty(), true),
 ];
 
-/// Mounts all of `mounts` in order below `target`, or none. False when there was nothing to mount.
-pub(crate) fn mount(mounts: &[Mount], target: &Path) -> Result<bool, Fault> {
+/// Mounts all of `mounts` in order below `target`, or none.
+pub(crate) fn mount(mounts: &[Mount], target: &Path) -> Result<(), Fault> {
     if mounts.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
     std::fs::create_dir_all(target).map_err(|e| fault("cannot make the rootfs folder", target).because(&e))?;
     for (count, entry) in mounts.iter().enumerate() {
@@ -52,7 +51,7 @@ pub(crate) fn mount(mounts: &[Mount], target: &Path) -> Result<bool, Fault> {
             });
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Takes off everything at `target`. What is no mount point, or not there, is no error.
@@ -78,19 +77,23 @@ fn mount_one(entry: &Mount, rootfs: &Path) -> Result<(), Fault> {
         "" => rootfs.to_owned(),
         below => rootfs.join(below),
     };
-    let (flags, data) = split(&entry.options);
+    let (flags, words) = split(&entry.options);
     let failed = |errno: Errno| {
         let what = format!("cannot mount {} ({}) on", entry.r#type, entry.source);
         let fault = fault(&what, &target).because(&errno);
         let fault = fault.syscall("mount", &target.to_string_lossy(), errno.raw_os_error());
-        if errno == Errno::NOENT { fault.kind(Kind::NotFound) } else { fault }
+        match errno {
+            Errno::NOENT => fault.kind(Kind::NotFound),
+            Errno::TOOBIG => fault.hint("the image has more layers than one mount can name"),
+            _ => fault,
+        }
     };
-    let text: usize = data.iter().map(|option| option.len() + 1).sum();
-    if text > PAGE {
-        return mount_by_parts(entry, flags, &data, &target).map_err(failed);
+    let (data, folder) = data(&words).map_err(failed)?;
+    let mount = || classic(entry.source.as_str(), &target, entry.r#type.as_str(), flags, data.as_c_str());
+    match folder {
+        None => mount().map_err(failed)?,
+        Some(folder) => mount_in(&folder, mount).map_err(failed)?,
     }
-    let joined = CString::new(data.join(",")).map_err(|_| failed(Errno::INVAL))?;
-    classic(entry.source.as_str(), &target, entry.r#type.as_str(), flags, joined.as_c_str()).map_err(failed)?;
     if flags.contains(MountFlags::BIND) && flags.intersects(!(MountFlags::BIND | MountFlags::REC)) {
         // The kernel ignores the other flags of a bind mount until it is remounted.
         mount_remount(&target, flags, c"").map_err(failed)?;
@@ -98,35 +101,43 @@ fn mount_one(entry: &Mount, rootfs: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One option at a time: overlay takes each lower folder by itself (Linux 6.5).
-fn mount_by_parts(entry: &Mount, flags: MountFlags, data: &[&str], target: &Path) -> Result<(), Errno> {
-    let context = fsopen(entry.r#type.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
-    if !entry.source.is_empty() {
-        fsconfig_set_string(&context, "source", entry.source.as_str())?;
+/// Options as one text, and the folder that they are relative to, if they are. An overlay of many layers has more text than
+/// mount(2) takes: its lower folders are then named below the folder that they share, as containerd does it. (`lowerdir+`,
+/// one layer at a time, needs Linux 6.8.)
+fn data(options: &[&str]) -> Result<(CString, Option<PathBuf>), Errno> {
+    let fits = |text: &String| text.len() <= OPTIONS;
+    let text = |text: String| CString::new(text).map_err(|_| Errno::INVAL);
+    let whole = options.join(",");
+    if fits(&whole) {
+        return Ok((text(whole)?, None));
     }
-    for option in data {
-        match option.split_once('=') {
-            Some(("lowerdir", folders)) => {
-                for folder in folders.split(':') {
-                    fsconfig_set_string(&context, "lowerdir+", folder)?;
-                }
-            }
-            Some((name, value)) => fsconfig_set_string(&context, name, value)?,
-            None => fsconfig_set_flag(&context, *option)?,
-        }
-    }
-    fsconfig_create(&context)?;
-    let pairs = [
-        (MountFlags::RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
-        (MountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
-        (MountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
-        (MountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
-        (MountFlags::NOATIME, MountAttrFlags::MOUNT_ATTR_NOATIME),
-    ];
-    let wanted = pairs.into_iter().filter(|(flag, _)| flags.contains(*flag));
-    let attributes = wanted.fold(MountAttrFlags::empty(), |sum, (_, attribute)| sum | attribute);
-    let made = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    move_mount(&made, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    let lower = options.iter().position(|option| option.starts_with(LOWER)).ok_or(Errno::TOOBIG)?;
+    let folders: Vec<&Path> = options[lower][LOWER.len()..].split(':').map(Path::new).collect();
+    let shared = shared(&folders).ok_or(Errno::TOOBIG)?;
+    let names = folders.iter().filter_map(|folder| folder.strip_prefix(shared).ok()?.to_str());
+    let names = format!("{LOWER}{}", names.collect::<Vec<_>>().join(":"));
+    let mut options = options.to_vec();
+    options[lower] = &names;
+    let short = Some(options.join(",")).filter(fits).ok_or(Errno::TOOBIG)?;
+    Ok((text(short)?, Some(shared.to_owned())))
+}
+
+/// The deepest folder that is above every one of `folders`.
+fn shared<'p>(folders: &[&'p Path]) -> Option<&'p Path> {
+    let (first, others) = folders.split_first()?;
+    let above = |folder: &Path, path: &Path| folder != path && path.starts_with(folder);
+    first.ancestors().skip(1).find(|folder| others.iter().all(|path| above(folder, path)))
+}
+
+/// mount(2) with `folder` as the working directory, which the worker has for itself. A worker that cannot go back must not
+/// go on.
+fn mount_in(folder: &Path, mount: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let before = rustix::fs::open(".", flags, Mode::empty())?;
+    rustix::process::chdir(folder)?;
+    let outcome = mount();
+    rustix::process::fchdir(before)?;
+    outcome
 }
 
 fn split(options: &[String]) -> (MountFlags, Vec<&str>) {
@@ -155,5 +166,32 @@ mod tests {
         let (flags, data) = split(&options);
         assert_eq!(flags, MountFlags::BIND | MountFlags::REC | MountFlags::NOSUID);
         assert_eq!(data, ["lowerdir=/a:/b"]);
+    }
+
+    fn overlay(folder: &str, layers: usize) -> Vec<String> {
+        let lower: Vec<String> = (0..layers).map(|n| format!("{folder}/{}/fs", 100_000 + n)).collect();
+        vec![format!("upperdir={folder}/9/fs"), format!("lowerdir={}", lower.join(":"))]
+    }
+
+    #[test]
+    fn many_layers_are_named_below_the_folder_that_they_share() {
+        let folder = "/var/lib/plimsoll/snapshots/overlayfs";
+        let made = |options: &[String]| data(&options.iter().map(String::as_str).collect::<Vec<_>>());
+        let few = overlay(folder, 6);
+        let (text, shared) = made(&few).expect("few");
+        assert_eq!((text.to_string_lossy().into_owned(), shared), (few.join(","), None));
+        let (text, shared) = made(&overlay(folder, 130)).expect("many");
+        assert_eq!(shared.as_deref(), Some(Path::new(folder)));
+        let text = text.to_string_lossy();
+        assert!(text.starts_with(&format!("upperdir={folder}/9/fs,lowerdir=100000/fs:100001/fs:")), "{text}");
+        assert_eq!((text.split(':').count(), text.len() <= OPTIONS), (130, true));
+        assert_eq!(made(&overlay(folder, 1000)).err(), Some(Errno::TOOBIG));
+        let far = format!("/srv/{}", "x".repeat(100));
+        let mut two = overlay(&format!("{far}/one"), 80);
+        two[1] = format!("{}:{far}/two/1/fs", two[1]);
+        let (text, shared) = made(&two).expect("two stores");
+        assert_eq!(shared.as_deref(), Some(Path::new(&far)));
+        assert!(text.to_string_lossy().ends_with(":one/100079/fs:two/1/fs"), "{text:?}");
+        assert_eq!(made(&[format!("data={}", "x".repeat(5000))]).err(), Some(Errno::TOOBIG));
     }
 }

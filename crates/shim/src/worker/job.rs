@@ -1,7 +1,7 @@
 //! What a worker is for, and therefore what happens when it has ended.
 
 use crate::server::Reply;
-use crate::task::Key;
+use crate::task::{Key, freeze::Verb};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
@@ -20,12 +20,9 @@ pub(crate) enum Job {
     KillAll {
         reply: Reply,
     },
-    Pause {
+    Freeze {
         id: String,
-        reply: Reply,
-    },
-    Resume {
-        id: String,
+        verb: Verb,
         reply: Reply,
     },
     Delete {
@@ -52,8 +49,7 @@ impl Job {
             | Self::Start { reply, .. }
             | Self::StartExec { reply, .. }
             | Self::KillAll { reply }
-            | Self::Pause { reply, .. }
-            | Self::Resume { reply, .. }
+            | Self::Freeze { reply, .. }
             | Self::StartSandbox { reply }
             | Self::StopSandbox { reply, .. } => Some(*reply),
             Self::Delete { .. } | Self::Cleanup { .. } => None,

@@ -1,14 +1,16 @@
 //! A forked worker: does one thing that may hang (create, exec, a hook, a mount) and reports over a pipe, line by line,
 //! which stage it is in and how it ended. The server gives it a deadline and kills its process group when that has passed.
+//! One that ends without a word is known by its end as a process: what it made may hold the pipe open.
 
 mod job;
 mod report;
 mod spawn;
 
 pub(crate) use job::Job;
-pub(crate) use report::{LIMIT as REPORT_LIMIT, Outcome, Report, Reporter};
+pub(crate) use report::{End, LIMIT as REPORT_LIMIT, Outcome, Report, Reporter};
 pub(crate) use spawn::spawn;
 
+use plimsoll_fault::Fault;
 use rustix::process::{Pid, Signal};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -40,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) started: Instant,
     pub(crate) limit: Duration,
     pub(crate) job: Job,
+    /// Why it was killed; it is finished once it has been reaped.
+    pub(crate) given_up: Option<Fault>,
 }
 
 impl Worker {

@@ -25,8 +25,28 @@ pub(crate) struct Outcome {
     pub(crate) pid: i32,
     /// The container shares its PID namespace, so its other processes outlive its init unless they are killed.
     pub(crate) shares_pids: bool,
-    /// The rootfs was mounted by the worker, so the shim unmounts it.
-    pub(crate) mounted: bool,
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    Done(Outcome),
+    /// It says so itself, and has undone what it had made.
+    Failed(Fault),
+    /// It died, or was killed, in `stage`: what it had made is still there.
+    Lost {
+        fault: Fault,
+        stage: String,
+    },
+}
+
+impl End {
+    pub(crate) fn result(self) -> Result<Outcome, Fault> {
+        match self {
+            Self::Done(outcome) => Ok(outcome),
+            Self::Failed(fault) | Self::Lost { fault, .. } => Err(fault),
+        }
+    }
 }
 
 /// The worker's end of the pipe.

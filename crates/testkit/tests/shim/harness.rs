@@ -4,7 +4,7 @@ use plimsoll_core::shim::{CreateTask, ExecTask, Exit, Shim, Stdio, TaskOptions};
 use plimsoll_testkit::bundle::Bundle;
 use plimsoll_testkit::{Scratch, bin, bundle, run};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) const NAMESPACE: &str = "test";
 
@@ -93,11 +93,7 @@ impl Pod {
     pub(crate) async fn end(self) {
         self.shim.shutdown("pod", true).await.expect("shutdown");
         tokio::time::timeout(Duration::from_secs(5), self.shim.closed()).await.expect("the shim ends");
-        let until = Instant::now() + Duration::from_secs(3);
-        while !self.scratch.leftovers().is_empty() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(self.scratch.leftovers(), Vec::<String>::new());
+        assert_eq!(self.scratch.lasting(), Vec::<String>::new());
         let sockets: Vec<PathBuf> =
             std::fs::read_dir(self.scratch.dir("s")).expect("sockets").flatten().map(|e| e.path()).collect();
         assert_eq!(sockets, Vec::<PathBuf>::new());

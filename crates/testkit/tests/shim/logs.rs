@@ -84,3 +84,31 @@ async fn a_full_disk_holds_the_container_and_loses_nothing() {
     mount(&["umount"]);
     pod.end().await;
 }
+
+#[tokio::test]
+async fn on_a_full_disk_the_log_can_be_rotated_and_no_line_is_lost_or_torn() {
+    const LINES: usize = 30_000;
+    let pod = Pod::new().await;
+    let disk = pod.scratch.dir("disk");
+    let mount = |args: &[&str]| {
+        let status = std::process::Command::new(args[0]).args(&args[1..]).arg(&disk).status().expect(args[0]);
+        assert!(status.success());
+    };
+    mount(&["mount", "-t", "tmpfs", "-o", "size=256k", "none"]);
+    let (log, old, kept) = (disk.join("0.log"), disk.join("0.log.old"), pod.scratch.join("kept.log"));
+    pod.launch("c", &format!("seq 1 {LINES}"), &cri_log(&log)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    std::fs::rename(&log, &old).expect("rotate");
+    pod.shim.reopen_log("c").await.unwrap_or_else(|fault| panic!("{}", fault.to_json()));
+    // As a rotation that compresses does: the old file is read once and removed.
+    std::fs::copy(&old, &kept).expect("copy");
+    std::fs::remove_file(&old).expect("remove");
+    mount(&["mount", "-o", "remount,size=16m"]);
+    assert_eq!(pod.wait("c", "").await.code, 0);
+    pod.shim.delete("c", "").await.expect("delete");
+    let all = [kept, log].into_iter().flat_map(|path| lines(&path));
+    let seen: Vec<usize> = all.map(|line| line.2.parse().expect("a number")).collect();
+    assert!(seen.iter().copied().eq(1..=LINES), "{} lines", seen.len());
+    mount(&["umount"]);
+    pod.end().await;
+}
