@@ -4,12 +4,15 @@ use crate::log::{Format, Log};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_runtime::Root;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// What stands before the verb.
 #[derive(Clone, Debug)]
 pub(crate) struct Global {
     pub root: PathBuf,
+    /// Below the user's runtime folder, whose files nobody else keeps.
+    pub sticky: bool,
     pub log: Log,
     pub systemd_cgroup: bool,
 }
@@ -17,7 +20,14 @@ pub(crate) struct Global {
 impl Global {
     pub(crate) fn root(&self) -> Result<Root, Fault> {
         let log = self.log.clone();
-        Ok(Root::open(&self.root)?.with_warnings(move |text| log.warn(text)))
+        let root = Root::open(&self.root)?.with_warnings(move |text| log.warn(text));
+        if self.sticky {
+            // XDG base directories: what is not to be cleaned up after some hours carries the sticky bit.
+            let kept = std::fs::Permissions::from_mode(0o1700);
+            std::fs::set_permissions(&self.root, kept)
+                .map_err(|e| usage(format!("cannot keep {}", self.root.display())).because(&e))?;
+        }
+        Ok(root)
     }
 }
 
@@ -121,12 +131,21 @@ pub(crate) fn global(words: &mut impl Iterator<Item = OsString>) -> Result<(Glob
         Some("json") => Format::Json,
         Some(other) => return Err(usage(format!("--log-format: unknown format {other:?}"))),
     };
+    let given = parsed.value("root").map(PathBuf::from);
+    let own = if given.is_none() { own_root() } else { None };
     let global = Global {
-        root: parsed.value("root").map_or_else(|| PathBuf::from("/run/plimrun"), PathBuf::from),
+        sticky: own.is_some(),
+        root: given.or(own).unwrap_or_else(|| PathBuf::from("/run/plimrun")),
         log: Log { file: parsed.value("log").filter(|p| !p.is_empty()).map(PathBuf::from), format },
         systemd_cgroup: parsed.has("systemd-cgroup") || parsed.value("cgroup-manager") == Some("systemd"),
     };
     Ok((global, verb))
+}
+
+/// `/run` is root's. Others, and a root that is one in a user namespace only, have a folder of their own.
+fn own_root() -> Option<PathBuf> {
+    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
+    plimsoll_runtime::is_rootless().then(|| PathBuf::from(dir).join("plimrun"))
 }
 
 /// Sorts a verb's words. The first operand ends the flags when `until_operands` operands were seen (`exec ID cmd -x`).

@@ -54,6 +54,11 @@ pub fn memory_policy_flags() -> impl Iterator<Item = &'static str> {
     plan::memory_flags()
 }
 
+/// Whether the caller is no root of the host: another user, or the root of a user namespace.
+pub fn is_rootless() -> bool {
+    parent::users::rootless()
+}
+
 /// Every mount option that is understood (filesystem data apart), sorted: for `features`.
 pub fn mount_options() -> Vec<String> {
     plan::mount_options()

@@ -18,7 +18,9 @@ pub fn pause(root: &Root, id: &str) -> Result<(), Fault> {
     let (record, folder) = Record::load(root, id)?;
     expect(&record, &folder, &[Status::Running, Status::Created]).map_err(|fault| fault.in_container(id))?;
     let Some(freezer) = Freezer::of(&record) else {
-        let fault = Fault::new(Layer::Kernel, "freeze", "this host has no freezer cgroup");
+        let whose =
+            if record.cgroups.is_empty() { "the container has no cgroup" } else { "this host has no freezer cgroup" };
+        let fault = Fault::new(Layer::Kernel, "freeze", whose);
         return Err(fault.kind(Kind::FailedPrecondition).in_container(id));
     };
     freezer.freeze().map_err(|fault| fault.in_container(id))

@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// `state.json`.
@@ -124,7 +125,7 @@ impl Record {
 
     /// The state JSON everybody sees.
     pub(crate) fn state(&self, folder: &Path) -> State {
-        self.state_as(self.status(folder))
+        State { owner: owner(folder), ..self.state_as(self.status(folder)) }
     }
 
     /// The state JSON with a status that is known by other means: for hooks.
@@ -141,6 +142,22 @@ impl Record {
             owner: "root".to_owned(),
         }
     }
+}
+
+/// Whose the state folder is: a name of `/etc/passwd`, or `#` and the number.
+fn owner(folder: &Path) -> String {
+    let uid = std::fs::metadata(folder).map_or(0, |stat| stat.uid());
+    if uid == 0 {
+        return "root".to_owned();
+    }
+    let number = uid.to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("#{number}"))
 }
 
 /// Of records written before there was that field: everything but user and time namespaces, and joining one's own is harmless.

@@ -68,8 +68,11 @@ pub(super) fn assume(process: &ProcessPlan) -> Result<(), Fault> {
     rustix::thread::set_keep_capabilities(true)
         .at("identity", "prctl", "PR_SET_KEEPCAPS", || "cannot keep capabilities over setuid".into())?;
     let groups: Vec<Gid> = process.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    rustix::thread::set_thread_groups(&groups)
-        .at("identity", "setgroups", "", || "config.json: /process/user/additionalGids: cannot set them".into())?;
+    match rustix::thread::set_thread_groups(&groups) {
+        Err(Errno::PERM) if groups.is_empty() && only_foreign_groups(process.gid) => {}
+        other => other
+            .at("identity", "setgroups", "", || "config.json: /process/user/additionalGids: cannot set them".into())?,
+    }
     let (uid, gid) = (Uid::from_raw(process.uid), Gid::from_raw(process.gid));
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .at("identity", "setresgid", "", || format!("config.json: /process/user/gid: cannot become {}", process.gid))?;
@@ -83,6 +86,14 @@ pub(super) fn assume(process: &ProcessPlan) -> Result<(), Fault> {
             .at("identity", "prctl", "PR_SET_NO_NEW_PRIVS", || "cannot set no_new_privs".into())?;
     }
     Ok(())
+}
+
+/// Where a user namespace denies setgroups the caller's groups stay, as under every runtime; those it does not map show up as
+/// the overflow id.
+fn only_foreign_groups(own: u32) -> bool {
+    const OVERFLOW: u32 = 65_534;
+    let known = |gid: &Gid| gid.as_raw() == own || gid.as_raw() == OVERFLOW;
+    rustix::process::getgroups().is_ok_and(|groups| groups.iter().all(known))
 }
 
 /// Names the capabilities that were asked for and are not to be had.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 const GLOBAL: &str = "\
 global flags:
-  --root DIR             where containers keep their state (/run/plimrun)
+  --root DIR             where containers keep their state (/run/plimrun, $XDG_RUNTIME_DIR/plimrun)
   --log FILE             where warnings and errors go (standard error)
   --log-format FORMAT    text or json; the last JSON line of a failure carries the whole fault
   --debug                accepted

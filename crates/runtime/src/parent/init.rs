@@ -6,7 +6,7 @@ use super::net_devices::{self, NetDevice};
 use super::notify;
 use super::sources::Sources;
 use super::spawn::{PidNamespace, spawn, spawn_inside};
-use super::undo::{Rollback, Undo};
+use super::undo::{Rollback, Undo, remove_groups};
 use super::users;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
@@ -80,7 +80,7 @@ fn steps(
     rollback.push(Undo::StateFolder(folder.clone()));
     keep(&folder, &config, &plan)?;
     let sources = Sources::open(token, &plan)?;
-    let cgroup = make_cgroup(&plan, request.id, rollback)?;
+    let cgroup = make_cgroup(root, &plan, request.id, rollback)?;
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let tasks = cgroup.tasks()?;
@@ -105,7 +105,11 @@ fn steps(
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
     record.draft(&folder)?;
-    cgroup.limit_devices(&plan)?;
+    match cgroup.limit_devices(&plan) {
+        // A program for devices needs CAP_BPF of the host.
+        Err(fault) if forbidden(&fault) => root.warn(&fault.to_string()),
+        other => other?,
+    }
     if !record.hooks.poststop.is_empty() {
         rollback.push_last(Undo::Poststop(Box::new(record.clone())));
     }
@@ -197,14 +201,35 @@ fn make_folder(folder: &Path, id: &str) -> Result<(), Fault> {
     }
 }
 
-fn make_cgroup(plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
+fn make_cgroup(root: &Root, plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
     let mut cgroup = Cgroup::default();
     let made = cgroup.make(plan, id);
     let own: Vec<PathBuf> = cgroup.folders.iter().map(|(_, path)| path.clone()).collect();
     // An own folder that was there before is somebody else's.
-    let own = own.into_iter().filter(|path| cgroup.made.contains(path)).collect();
-    rollback.push(Undo::Cgroups { own, made: cgroup.made.clone() });
-    made.map(|()| cgroup)
+    let own: Vec<PathBuf> = own.into_iter().filter(|path| cgroup.made.contains(path)).collect();
+    match made {
+        Err(fault) if forbidden(&fault) && without_limits(plan) => {
+            remove_groups(&own, &cgroup.made)
+                .at("cgroup", "rmdir", "", || "cannot remove the half of a cgroup that could be made".into())?;
+            root.warn(&format!("the container has no cgroup of its own: {fault}"));
+            Ok(Cgroup::default())
+        }
+        made => {
+            rollback.push(Undo::Cgroups { own, made: cgroup.made.clone() });
+            made.map(|()| cgroup)
+        }
+    }
+}
+
+/// Cgroups that nobody has delegated to an ordinary user.
+fn forbidden(fault: &Fault) -> bool {
+    let denied = [Errno::ACCESS, Errno::PERM, Errno::ROFS].map(|errno| Some(errno.raw_os_error()));
+    denied.contains(&fault.details().errno) && users::rootless()
+}
+
+/// Device rules do not count: an ordinary user has no device that they could take away.
+fn without_limits(plan: &Plan) -> bool {
+    plimsoll_spec::runtime::Resources { devices: Vec::new(), ..plan.resources.clone() } == Default::default()
 }
 
 /// The socket at which `start` will knock. Bound through `/proc/self/fd`: the path may be longer than a sun_path.

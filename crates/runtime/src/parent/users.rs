@@ -20,6 +20,13 @@ pub(crate) fn privileged() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether the caller is no root of the host: another user, or the root of a user namespace.
+pub(crate) fn rootless() -> bool {
+    let everybody = [IdMapping { container_id: 0, host_id: 0, size: u32::MAX }];
+    let initial = || std::fs::read_to_string("/proc/self/uid_map").ok().and_then(|text| parse_mappings(&text));
+    !privileged() || initial().is_some_and(|map| map != everybody)
+}
+
 /// Gives a child that was born in a new user namespace its mappings, and lets it go on.
 pub(crate) fn settle(plan: &Plan, child: Pid, sources: &Sources, channel: &Channel) -> Result<(), Fault> {
     let Some(maps) = plan.namespaces.users.as_ref().filter(|_| plan.namespaces.new.has(Namespaces::USER)) else {
