@@ -35,8 +35,19 @@ impl<T, E: Into<std::io::Error>> At<T> for Result<T, E> {
         path: impl AsRef<Path>,
         what: impl FnOnce() -> String,
     ) -> Result<T, Fault> {
-        self.map_err(|error| Fault::new(Layer::OciRuntime, phase, what()).os(syscall, path, &error.into()))
+        self.map_err(|error| {
+            let what = what();
+            let pointer = named_pointer(&what).map(str::to_owned);
+            let fault = Fault::new(Layer::OciRuntime, phase, what).os(syscall, path, &error.into());
+            fault.detail(|d| d.pointer = pointer)
+        })
     }
+}
+
+/// The JSON pointer in `config.json: /process/cwd: …`: programs get it apart from the text.
+fn named_pointer(what: &str) -> Option<&str> {
+    let (pointer, _) = what.strip_prefix("config.json: ")?.split_once(": ")?;
+    pointer.starts_with('/').then_some(pointer)
 }
 
 fn kind_of(errno: i32) -> Kind {
@@ -60,4 +71,21 @@ pub(crate) fn unimplemented(pointer: &str, what: impl Into<String>) -> Fault {
 pub(crate) fn bad_config(pointer: &str, problem: impl std::fmt::Display) -> Fault {
     Fault::invalid("plan", format!("config.json: {pointer}: {problem}"))
         .detail(|d| d.pointer = Some(pointer.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pointer_of_the_text_is_the_pointer_of_the_fault() {
+        let failed = |what: &str| {
+            let result: Result<(), Errno> = Err(Errno::NOTDIR);
+            let fault = result.at("identity", "fchdir", "/x", || what.to_owned()).expect_err("a fault");
+            fault.details().pointer.clone()
+        };
+        assert_eq!(failed("config.json: /process/cwd: cannot enter /x").as_deref(), Some("/process/cwd"));
+        assert_eq!(failed("cannot make a channel"), None);
+        assert_eq!(failed("config.json: cannot be read: /x"), None);
+    }
 }

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod daemon;
 pub mod demo;
 pub mod descriptors;
+pub mod errors;
 pub mod fake_registry;
 pub mod images;
 pub mod leak;

@@ -257,9 +257,10 @@ fn sysctls(proc: &Procfs, plan: &Plan) -> Result<(), Fault> {
             Err(Errno::XDEV | Errno::ROFS) => Procfs::private().and_then(|own| own.write(&file, value.as_bytes())),
             other => other,
         };
-        written.at("sysctl", "write", format!("/proc/{file}"), || {
-            format!("config.json: /linux/sysctl: cannot set {path} to {value:?}")
-        })?;
+        let what = || format!("config.json: /linux/sysctl: cannot set {path} to {value:?}");
+        written
+            .at("sysctl", "write", format!("/proc/{file}"), what)
+            .map_err(|fault| fault.detail(|d| d.pointer = Some("/linux/sysctl".to_owned())))?;
     }
     Ok(())
 }

@@ -39,7 +39,9 @@ impl Sources {
         }
         let open = |(kind, path): &(Namespaces, std::path::PathBuf)| {
             let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-            fd.at("namespace", "open", path, || format!("cannot join the namespace {}", path.display()))
+            let what = || format!("config.json: /linux/namespaces: cannot join the namespace {}", path.display());
+            fd.at("namespace", "open", path, what)
+                .map_err(|fault| fault.detail(|d| d.pointer = Some("/linux/namespaces".to_owned())))
                 .map(|fd| (*kind, fd))
         };
         let namespaces: Vec<_> = plan.namespaces.join.iter().map(open).collect::<Result<_, _>>()?;
