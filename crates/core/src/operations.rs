@@ -59,6 +59,16 @@ impl<T: Clone + Send + Sync + 'static> Operations<T> {
         }
     }
 
+    /// Waits for the end of the operation under `key`, if there is one; whether there was.
+    pub(crate) async fn over(&self, key: &str) -> bool {
+        let running = self.table().get(key).map(|running| running.result.clone());
+        let Some(mut result) = running else { return false };
+        if result.wait_for(Option::is_some).await.is_err() {
+            tracing::debug!(key, "an operation ended without a result");
+        }
+        true
+    }
+
     /// What runs now: key, stage, seconds in this stage.
     pub(crate) fn list(&self) -> Vec<(String, &'static str, u64)> {
         let row = |(key, running): (&String, &Running<T>)| {
@@ -140,8 +150,11 @@ mod tests {
         let impatient = tokio::time::timeout(Duration::from_millis(10), operations.join("k", work)).await;
         assert!(impatient.is_err());
         assert_eq!(operations.list()[0].1, "sleep");
+        assert!(!operations.over("another").await);
         let (a, b) = tokio::join!(operations.join("k", work), operations.join("k", work));
         assert_eq!((a.expect("joined"), b.expect("joined")), (1, 1));
-        assert_eq!(operations.join("k", work).await.expect("a new one"), 2);
+        let (c, waited) = tokio::join!(operations.join("k", work), operations.over("k"));
+        assert_eq!((c.expect("a new one"), waited), (2, true));
+        assert!(!operations.over("k").await);
     }
 }

@@ -4,57 +4,57 @@
 use crate::events::{Event, Topic};
 use crate::shim::Shim;
 use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, SandboxRecord, blocking};
-use crate::{Core, container, paths, sandbox, task};
+use crate::{Core, container, paths, sandbox, shims, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use plimsoll_net::netns;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long one object may hold up the start of the daemon; its recovery goes on after that.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn recover(core: &Core) -> Result<()> {
     for (namespace, id, record) in core.sandboxes().all() {
-        if let Err(fault) = one_sandbox(core, &namespace, &id, &record).await {
-            tracing::error!(sandbox = id, %fault, "a sandbox was not recovered");
-        }
+        let (core, name) = (core.clone(), id.clone());
+        patiently(&name, async move { one_sandbox(&core, &namespace, &id, &record).await }).await;
     }
     for (namespace, id, record) in core.containers().all() {
-        if let Err(fault) = one_container(core, &namespace, &id, &record).await {
-            tracing::error!(container = id, %fault, "a container was not recovered");
-        }
+        let (core, name) = (core.clone(), id.clone());
+        patiently(&name, async move { one_container(&core, &namespace, &id, &record).await }).await;
     }
     orphans(core).await;
     core.journal().publish(Event::new("node", Topic::NodeRecovered));
     Ok(())
 }
 
+async fn patiently(id: &str, recovery: impl Future<Output = Result<()>> + Send + 'static) {
+    let name = id.to_owned();
+    let recovery = tokio::spawn(async move {
+        if let Err(fault) = recovery.await {
+            tracing::error!(id = name, %fault, "an object was not recovered");
+        }
+    });
+    if tokio::time::timeout(PATIENCE, recovery).await.is_err() {
+        tracing::warn!(id, "a recovery takes long and goes on beside the daemon's work");
+    }
+}
+
 async fn one_sandbox(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Result<()> {
     match record.phase {
         SandboxPhase::Making => {
             tracing::info!(sandbox = id, "undoing a sandbox that was being made");
-            connect(core, namespace, id, record).await;
             sandbox::erase(core, namespace, id).await
         }
-        SandboxPhase::NotReady => {
-            connect(core, namespace, id, record).await;
-            Ok(())
-        }
-        SandboxPhase::Ready => {
-            let Some(shim) = connect(core, namespace, id, record).await else {
-                return not_ready(core, namespace, id, record).await;
-            };
-            sandbox::watch(core, namespace, id, shim);
-            Ok(())
-        }
+        SandboxPhase::NotReady => Ok(()),
+        SandboxPhase::Ready => match shims::reach(core, namespace, id).await {
+            Ok(None) => not_ready(core, namespace, id, record).await,
+            Ok(Some(_)) | Err(_) => {
+                sandbox::watch(core, namespace, id);
+                Ok(())
+            }
+        },
     }
-}
-
-/// The shim of an earlier daemon, if it lives.
-async fn connect(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Option<Shim> {
-    if record.boot != core.boot() {
-        return None;
-    }
-    let shim = Shim::connect(record.shim_address.as_deref()?).await.ok()?;
-    core.shims().keep(namespace, id, shim.clone());
-    Some(shim)
 }
 
 async fn not_ready(core: &Core, namespace: &str, id: &str, record: &SandboxRecord) -> Result<()> {
@@ -78,68 +78,30 @@ async fn one_container(core: &Core, namespace: &str, id: &str, record: &Containe
             tracing::info!(container = id, "undoing a container that was being made");
             container::erase(core, namespace, id).await
         }
-        ContainerPhase::Starting => restart(core, namespace, id, record).await,
-        ContainerPhase::Running => {
-            match core.shims().find(namespace, &record.sandbox) {
-                // `follow` asks the shim, which answers at once if the container has ended meanwhile.
-                Some(_) => container::follow(core, namespace, id),
-                None => container::lost(core, namespace, id).await?,
+        ContainerPhase::Starting => container::settle(core, namespace, id).await,
+        ContainerPhase::Running => match shims::reach(core, namespace, &record.sandbox).await {
+            Ok(None) => container::lost(core, namespace, id).await,
+            // The follower asks the shim, which answers at once if the container has ended meanwhile.
+            Ok(Some(_)) | Err(_) => {
+                container::follow(core, namespace, id);
+                Ok(())
             }
-            Ok(())
-        }
+        },
         ContainerPhase::Exited => {
             // The daemon died between recording the exit and having the task deleted.
-            if let Some(shim) = core.shims().find(namespace, &record.sandbox) {
-                match shim.delete(id, "").await {
-                    Err(fault) if fault.class() != Kind::NotFound => return Err(fault),
-                    _ => {}
-                }
+            let deleted = shims::ask(core, namespace, &record.sandbox, |shim| async move { shim.delete(id, "").await });
+            match deleted.await {
+                Err(fault) if fault.class() != Kind::NotFound => Err(fault),
+                _ => Ok(()),
             }
-            Ok(())
         }
         ContainerPhase::Created | ContainerPhase::Unknown => Ok(()),
     }
 }
 
-/// A start was under way: the shim says how far it went.
-async fn restart(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
-    use crate::shim::ProcessStatus::{Created, Paused, Pausing, Running, Stopped, Unknown};
-    let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
-        return container::lost(core, namespace, id).await;
-    };
-    let back = |record: &mut ContainerRecord| {
-        record.phase = ContainerPhase::Created;
-        None
-    };
-    match shim.state(id, "").await {
-        Ok(state) => match state.status {
-            Running | Paused | Pausing | Stopped => {
-                let change = move |record: &mut ContainerRecord| {
-                    record.phase = ContainerPhase::Running;
-                    record.pid = state.pid;
-                    record.started_at = crate::clock::now();
-                    None
-                };
-                core.containers().update(namespace, id, change).await?;
-                container::follow(core, namespace, id);
-                Ok(())
-            }
-            // Made but not started: taken back, so that the retried start finds a created container.
-            Created | Unknown => {
-                shim.delete(id, "").await?;
-                core.containers().update(namespace, id, back).await.map(|_record| ())
-            }
-        },
-        Err(fault) if fault.class() == Kind::NotFound => {
-            core.containers().update(namespace, id, back).await.map(|_record| ())
-        }
-        Err(fault) => Err(fault),
-    }
-}
-
 /// What an earlier daemon made and no record owns: shims, attachments, folders with their mounts.
 async fn orphans(core: &Core) {
-    shims(core).await;
+    stray_shims(core).await;
     if let Err(fault) = networks(core).await {
         tracing::error!(%fault, "networks of unknown sandboxes were not given back");
     }
@@ -159,7 +121,7 @@ async fn orphans(core: &Core) {
 }
 
 /// Ends shims that were started but not recorded, and removes the sockets of dead ones.
-async fn shims(core: &Core) {
+async fn stray_shims(core: &Core) {
     let known: BTreeSet<String> =
         core.sandboxes().all().into_iter().filter_map(|(_, _, record)| record.shim_address).collect();
     let folder = paths::socket_dir(&core.config().state);
@@ -171,9 +133,10 @@ async fn shims(core: &Core) {
         let ended = match Shim::connect(&address).await {
             // Unless it keeps something, which would be another daemon's.
             Ok(shim) => shim.shutdown("", false).await,
-            Err(_) => std::fs::remove_file(&socket).map_err(|e| {
+            Err(fault) if shims::gone(&fault) => std::fs::remove_file(&socket).map_err(|e| {
                 Fault::new(Layer::Store, "recover", format!("cannot remove {}", socket.display())).because(&e)
             }),
+            Err(fault) => Err(fault),
         };
         match ended {
             Ok(()) => tracing::info!(address, "ended a shim that no record owns"),

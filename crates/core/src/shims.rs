@@ -1,4 +1,4 @@
-//! The connected shims, one per sandbox.
+//! The connected shims, one per sandbox, and the one judgement whether a shim is gone.
 
 use crate::Core;
 use crate::config::Handler;
@@ -8,6 +8,14 @@ use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Between two attempts at a shim that could not be reached.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+/// How often a call is repeated whose connection broke under it.
+const REPEATS: u32 = 3;
+const ENOENT: i32 = 2;
+const ECONNREFUSED: i32 = 111;
 
 type Key = (String, String);
 
@@ -25,13 +33,6 @@ impl Shims {
 
     pub(crate) fn find(&self, namespace: &str, sandbox: &str) -> Option<Shim> {
         self.table().get(&(namespace.to_owned(), sandbox.to_owned())).cloned()
-    }
-
-    /// The shim of a sandbox, or the fault that it is gone.
-    pub(crate) fn of(&self, namespace: &str, sandbox: &str) -> Result<Shim> {
-        self.find(namespace, sandbox).ok_or_else(|| {
-            Fault::new(Layer::Shim, "connect", "the pod's shim is gone").kind(Kind::Unavailable).in_pod(sandbox)
-        })
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Key, Shim>> {
@@ -52,18 +53,73 @@ pub(crate) fn launcher(core: &Core, handler: &Handler) -> Launcher {
     }
 }
 
-/// The sandbox's shim, connected anew if the connection was lost. `None` when nobody listens any more.
-pub(crate) async fn alive(core: &Core, namespace: &str, sandbox: &str) -> Option<Shim> {
-    if let Some(shim) = core.shims().find(namespace, sandbox)
-        && shim.ping_sandbox(sandbox).await.is_ok()
-    {
-        return Some(shim);
+/// Whether a failed connection says that the shim is gone: nobody listens at its address. No other failure says so. A
+/// shim that does not answer, whose backlog is full, or that we lack a descriptor for is slow or out of our reach, and its
+/// containers are well.
+pub(crate) fn gone(fault: &Fault) -> bool {
+    let detail = fault.details();
+    detail.syscall.as_deref() == Some("connect") && matches!(detail.errno, Some(ENOENT | ECONNREFUSED))
+}
+
+/// The sandbox's shim, over a new connection when the last one has ended. `None`: it is [`gone`].
+pub(crate) async fn reach(core: &Core, namespace: &str, sandbox: &str) -> Result<Option<Shim>> {
+    if let Some(shim) = core.shims().find(namespace, sandbox).filter(Shim::is_open) {
+        return Ok(Some(shim));
     }
-    let address = core.sandboxes().find(namespace, sandbox)?.shim_address?;
-    let shim = Shim::connect(&address).await.ok()?;
-    shim.ping_sandbox(sandbox).await.ok()?;
-    core.shims().keep(namespace, sandbox, shim.clone());
-    Some(shim)
+    let record = core.sandboxes().find(namespace, sandbox).filter(|record| record.boot == core.boot());
+    let Some(address) = record.and_then(|record| record.shim_address) else { return Ok(None) };
+    match Shim::connect(&address).await {
+        Ok(shim) => {
+            core.shims().keep(namespace, sandbox, shim.clone());
+            Ok(Some(shim))
+        }
+        Err(fault) if gone(&fault) => Ok(None),
+        Err(fault) => Err(fault.in_pod(sandbox)),
+    }
+}
+
+/// The same, tried until it is decided.
+pub(crate) async fn alive(core: &Core, namespace: &str, sandbox: &str) -> Option<Shim> {
+    let mut told = false;
+    loop {
+        match reach(core, namespace, sandbox).await {
+            Ok(shim) => return shim,
+            Err(fault) if !told => tracing::warn!(sandbox, %fault, "a shim cannot be reached yet"),
+            Err(_) => {}
+        }
+        told = true;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The shim of a sandbox, or the fault that it is gone.
+pub(crate) async fn of(core: &Core, namespace: &str, sandbox: &str) -> Result<Shim> {
+    reach(core, namespace, sandbox).await?.ok_or_else(|| {
+        Fault::new(Layer::Shim, "connect", "the pod's shim is gone").kind(Kind::Unavailable).in_pod(sandbox)
+    })
+}
+
+/// Asks the sandbox's shim, anew when the connection broke under the call. `None`: it is [`gone`].
+pub(crate) async fn ask<T, F>(
+    core: &Core,
+    namespace: &str,
+    sandbox: &str,
+    question: impl Fn(Shim) -> F,
+) -> Result<Option<T>>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut repeats = 0;
+    loop {
+        let Some(shim) = reach(core, namespace, sandbox).await? else { return Ok(None) };
+        match question(shim.clone()).await {
+            Err(_) if !shim.is_open() && repeats < REPEATS => {
+                repeats += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer.map(Some),
+        }
+    }
 }
 
 /// Removes the socket file of a shim that is gone. Only ours, below the state folder; one that is not there is no error.
@@ -96,4 +152,25 @@ pub(crate) async fn clean_up_after(core: &Core, namespace: &str, sandbox: &str, 
     let known = bundle.join(EXIT_FILE).exists();
     let exit = launcher(core, &handler).cleanup(Launch { namespace, id, bundle: &bundle }).await?;
     Ok(known.then_some(exit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_shim_that_nobody_listens_for_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let connect = async |name: &str| Shim::connect(&at(name).to_string_lossy()).await.expect_err(name);
+        assert!(gone(&connect("missing").await));
+        drop(std::os::unix::net::UnixListener::bind(at("left")).expect("bound"));
+        assert!(gone(&connect("left").await), "the socket of a dead shim");
+
+        let full = std::os::unix::net::UnixListener::bind(at("full")).expect("bound");
+        rustix::net::listen(&full, 0).expect("a backlog of one");
+        let _first = Shim::connect(&at("full").to_string_lossy()).await.expect("in the backlog");
+        let busy = connect("full").await;
+        assert!(!gone(&busy), "{busy}");
+    }
 }

@@ -17,10 +17,21 @@ async fn edge<A: Send + 'static>(
     rpc: &'static str,
     call: impl Future<Output = Result<A, Fault>> + Send + 'static,
 ) -> Result<Response<A>, Status> {
+    attended(rpc, async move {
+        tokio::spawn(call).await.unwrap_or_else(|error| {
+            Err(Fault::new(Layer::Daemon, "call", format!("{rpc} ended before its answer")).because(&error))
+        })
+    })
+    .await
+}
+
+/// Runs one call for as long as its caller stays: the server drops it when the caller hangs up or its deadline passes.
+async fn attended<A>(
+    rpc: &'static str,
+    call: impl Future<Output = Result<A, Fault>> + Send,
+) -> Result<Response<A>, Status> {
     let begun = Instant::now();
-    let answer = tokio::spawn(call).await.unwrap_or_else(|error| {
-        Err(Fault::new(Layer::Daemon, "call", format!("{rpc} ended before its answer")).because(&error))
-    });
+    let answer = call.await;
     let ms = begun.elapsed().as_millis();
     match answer {
         Ok(message) => {
@@ -40,10 +51,12 @@ fn not_implemented(rpc: &str) -> Status {
     status::status(&Fault::new(Layer::Daemon, "call", what).kind(Kind::Unimplemented))
 }
 
-/// Implements a service from a table: what is served and by which function, then what is not.
+/// Implements a service from a table: what is served and by which function, what of that ends with its caller, then what
+/// is not served.
 macro_rules! service {
     ($service:ident
         served { $($rpc:ident($request:ty) -> $answer:ty = $handler:path;)* }
+        attended { $($own:ident($own_request:ty) -> $own_answer:ty = $own_handler:path;)* }
         missing { $($no:ident($no_request:ty) -> $no_answer:ty;)* }
         missing_streams { $($stream:ident($stream_request:ty) -> $items:ident<$item:ty>;)* }
     ) => {
@@ -51,6 +64,9 @@ macro_rules! service {
         impl $service for Cri {
             $(async fn $rpc(&self, request: Request<$request>) -> Result<Response<$answer>, Status> {
                 edge(stringify!($rpc), $handler(self.clone(), request.into_inner())).await
+            })*
+            $(async fn $own(&self, request: Request<$own_request>) -> Result<Response<$own_answer>, Status> {
+                attended(stringify!($own), $own_handler(self.clone(), request.into_inner())).await
             })*
             $(async fn $no(&self, _: Request<$no_request>) -> Result<Response<$no_answer>, Status> {
                 Err(not_implemented(stringify!($no)))
@@ -80,9 +96,10 @@ service! { RuntimeService served {
     list_containers(ListContainersRequest) -> ListContainersResponse = runtime::list_containers;
     container_status(ContainerStatusRequest) -> ContainerStatusResponse = runtime::container_status;
     reopen_container_log(ReopenContainerLogRequest) -> ReopenContainerLogResponse = runtime::reopen_container_log;
-    exec_sync(ExecSyncRequest) -> ExecSyncResponse = runtime::exec_sync;
     container_stats(ContainerStatsRequest) -> ContainerStatsResponse = runtime::container_stats;
     list_container_stats(ListContainerStatsRequest) -> ListContainerStatsResponse = runtime::list_container_stats;
+} attended {
+    exec_sync(ExecSyncRequest) -> ExecSyncResponse = runtime::exec_sync;
 } missing {
     update_container_resources(UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse;
     update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse;
@@ -111,6 +128,7 @@ service! { ImageService served {
     pull_image(PullImageRequest) -> PullImageResponse = image::pull_image;
     remove_image(RemoveImageRequest) -> RemoveImageResponse = image::remove_image;
     image_fs_info(ImageFsInfoRequest) -> ImageFsInfoResponse = image::image_fs_info;
+} attended {
 } missing {
 } missing_streams {
     stream_images(StreamImagesRequest) -> StreamImagesStream<StreamImagesResponse>;

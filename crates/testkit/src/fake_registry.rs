@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -20,6 +21,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Fewer bytes than announced are sent, then the connection ends.
     pub cut_at: Option<usize>,
+    /// How long the answer is held back, as it was when it was asked for.
+    pub held: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -134,14 +137,14 @@ impl FakeRegistry {
     /// Changes what is answered for a path below `/v2/`; nothing there yet is an empty 200.
     pub fn change(&self, path: &str, change: impl FnOnce(&mut Answer)) {
         let mut shelf = self.shelf();
-        let empty = Answer { status: 200, headers: Vec::new(), body: Vec::new(), cut_at: None };
+        let empty = Answer { status: 200, headers: Vec::new(), body: Vec::new(), cut_at: None, held: Duration::ZERO };
         change(shelf.answers.entry(path.to_owned()).or_insert(empty));
     }
 
     fn put(&self, path: &str, kind: &str, content: &[u8]) {
         let headers =
             vec![("Content-Type".to_owned(), kind.to_owned()), ("Docker-Content-Digest".to_owned(), digest(content))];
-        let answer = Answer { status: 200, headers, body: content.to_vec(), cut_at: None };
+        let answer = Answer { status: 200, headers, body: content.to_vec(), cut_at: None, held: Duration::ZERO };
         self.shelf().answers.insert(path.to_owned(), answer);
     }
 
@@ -201,6 +204,7 @@ fn answer(stream: TcpStream, shelf: &Mutex<Shelf>) -> std::io::Result<()> {
         }
     }
     let answer = choose(&mut shelf.lock().unwrap_or_else(PoisonError::into_inner), &method, &path, authorization);
+    std::thread::sleep(answer.held);
     send(stream, &answer, method == "HEAD")
 }
 
@@ -211,6 +215,7 @@ fn choose(shelf: &mut Shelf, method: &str, path: &str, authorization: Option<Str
         headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
         body: body.as_bytes().to_vec(),
         cut_at: None,
+        held: Duration::ZERO,
     };
     let below = path.split('?').next().unwrap_or_default().trim_start_matches("/v2").trim_start_matches('/');
     if below != "token" && shelf.authorization.is_some() && shelf.authorization != authorization {

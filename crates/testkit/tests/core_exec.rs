@@ -3,7 +3,23 @@
 
 use plimsoll_testkit::Node;
 use serde_json::json;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Whether a process `sleep SECONDS` runs in the container.
+fn sleeps(node: &Node, id: &str, seconds: u32) -> bool {
+    node.ok(&["exec", "-s", id, "sh", "-c", &format!("ps | grep -c '[s]leep {seconds}' || true")]) != "0"
+}
+
+/// Waits until `done`.
+#[track_caller]
+fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < end, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
 #[test]
 fn an_exec_is_bounded_in_time_and_output() {
@@ -63,6 +79,54 @@ fn many_execs_at_once_do_not_mix() {
             });
         }
     });
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+#[test]
+fn an_exec_ends_with_its_caller() {
+    let node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+
+    let mut killed = node.daemon.crictl(&["exec", "-s", &id, "sleep", "301"]);
+    let mut killed = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("crictl starts");
+    until("the exec of a caller that will be killed", || sleeps(&node, &id, 301));
+    killed.kill().expect("kill -9 crictl");
+    killed.wait().expect("crictl ends");
+    until("its end", || !sleeps(&node, &id, 301));
+
+    let bundle = node.daemon.state.join("tasks/k8s.io").join(&id);
+    let pipes = || {
+        let names = std::fs::read_dir(&bundle).expect("the bundle").flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("exec-")).count()
+    };
+    until("the removal of its pipes", || pipes() == 0);
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+#[test]
+fn the_timeout_of_an_exec_holds_though_the_shim_is_silent() {
+    let node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    let shim = node.json(&["inspectp", &pod])["info"]["pid"].to_string();
+    let mut exec = node.daemon.crictl(&["exec", "-s", "--timeout", "3", &id, "sleep", "303"]);
+    let mut exec = exec.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("crictl starts");
+    until("the exec", || sleeps(&node, &id, 303));
+    Command::new("kill").args(["-STOP", &shim]).status().expect("kill -STOP");
+    let begun = Instant::now();
+    let ended = exec.wait();
+    let took = begun.elapsed();
+    Command::new("kill").args(["-CONT", &shim]).status().expect("kill -CONT");
+    assert!(!ended.expect("crictl ends").success());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    until("the end of the exec once the shim answers", || !sleeps(&node, &id, 303));
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }

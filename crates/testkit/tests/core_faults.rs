@@ -91,6 +91,24 @@ fn the_oom_killer_is_named_with_its_limit() {
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }
 
+/// A child that the kernel killed does not make a container a failure that says itself that it succeeded.
+#[test]
+fn a_container_that_outlives_an_oom_kill_and_succeeds_has_succeeded() {
+    let node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let limit = linux(json!({ "memory_limit_in_bytes": 16 << 20, "memory_swap_limit_in_bytes": 16 << 20 }), json!({}));
+    let script = "tail /dev/zero; echo tail ended with $?; exit 0";
+    let id = node.ok(&["create", &pod, &node.container_file("parent", script, limit), &pod_file]);
+    node.ok(&["start", &id]);
+    let status = node.wait_exit(&id, 20);
+    assert_eq!(node.ok(&["logs", &id]), "tail ended with 137", "the child was killed");
+    assert_eq!((&status["exitCode"], &status["reason"]), (&json!(0), &json!("Completed")), "{status}");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
 #[test]
 fn a_retry_joins_and_a_duplicate_is_told() {
     let node = Node::start();

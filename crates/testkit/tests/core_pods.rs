@@ -6,7 +6,7 @@ use plimsoll_testkit::tar::Tar;
 use plimsoll_testkit::{Node, run};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::process::Command;
+use std::process::{Child, Command};
 
 fn modes(options: Value) -> Value {
     json!({ "linux": { "security_context": { "namespace_options": options } } })
@@ -68,6 +68,49 @@ fn namespaces_are_the_pods_the_hosts_or_the_containers() {
         node.ok(&["rmp", "-f", pod]);
     }
     assert_eq!(node.left_behind(&[&own_pod, &host_pod, &pod_pod]), Vec::<String>::new());
+}
+
+/// Has a process of the host take over `pid`, which must be free; ended when dropped.
+fn take_pid(pid: i64) -> Child {
+    for _ in 0..200 {
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).expect("ns_last_pid is writable");
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep starts");
+        if i64::from(child.id()) == pid {
+            return child;
+        }
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+    panic!("pid {pid} could not be had");
+}
+
+#[test]
+fn a_target_that_has_ended_is_not_mistaken_for_who_has_its_pid_now() {
+    let node = Node::start();
+    node.pull();
+    let (pod, target) = start(&node, "own", &json!({ "pid": 1 }));
+    let pod_file = node.pod_file("own", modes(json!({ "pid": 1 })));
+    let joins = modes(json!({ "pid": 3, "target_id": &target }));
+    let file = node.container_file("joins", "readlink /proc/self/ns/pid; sleep 1000", joins.clone());
+    let joining = node.ok(&["create", &pod, &file, &pod_file]);
+    let pid = node.json(&["inspect", &target])["info"]["pid"].as_i64().expect("a pid");
+    node.ok(&["stop", "--timeout", "0", &target]);
+    let mut foreign = take_pid(pid);
+    let complaint = node.fails(&["start", &joining]);
+    foreign.kill().expect("kill");
+    foreign.wait().expect("wait");
+    assert!(complaint.contains("caller: ") && complaint.contains(&target), "{complaint}");
+    assert!(complaint.contains("does not run"), "{complaint}");
+    let late = node.container_file("late", "sleep 1000", joins);
+    let complaint = node.fails(&["create", &pod, &late, &pod_file]);
+    assert!(complaint.contains("target"), "{complaint}");
+    // The host's is refused to a container of a pod that has its own, and nothing is made.
+    let host = node.container_file("host", "sleep 1000", modes(json!({ "pid": 2 })));
+    let complaint = node.fails(&["create", &pod, &host, &pod_file]);
+    assert!(complaint.contains("caller: ") && complaint.contains("namespaces.pid"), "{complaint}");
+    assert_eq!(node.ok(&["ps", "-a", "-q"]).lines().count(), 2);
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use plimsoll_fault::{Fault, Kind};
 use plimsoll_image::{Auth, Config, Db, Image, PullRequest, Rights, Store};
-use plimsoll_testkit::fake_registry::{FakeRegistry, Pushed};
+use plimsoll_testkit::fake_registry::{Answer, FakeRegistry, Pushed};
 use plimsoll_testkit::tar::Tar;
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 const NAMESPACE: &str = "k8s.io";
 
@@ -288,6 +289,61 @@ async fn many_pulls_at_once_fetch_each_blob_once() {
     let left = place.store.image(NAMESPACE, &other.reference).await.unwrap().unwrap();
     let walk = place.store.snapshotter(NAMESPACE).unwrap().walk().unwrap();
     assert_eq!(walk.len(), left.chain.len(), "what the other image needs stays");
+}
+
+/// Two pulls of one image with different credentials: the first is at its second layer, which the registry holds back,
+/// when the second comes along.
+async fn joined(
+    place: &Place,
+    pushed: &Pushed,
+    first: impl FnOnce(&mut Answer),
+    then: impl FnOnce(&mut Answer),
+) -> [Result<Image, Fault>; 2] {
+    let path = format!("app/blobs/{}", pushed.layers[1]);
+    place.registry.change(&path, |answer| {
+        answer.held = Duration::from_millis(1500);
+        first(answer);
+    });
+    let (store, reference) = (place.store.clone(), pushed.reference.clone());
+    let leader = tokio::spawn(async move { pull(&store, &reference, None).await });
+    while !place.registry.asked().contains(&format!("GET /v2/{path}")) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    place.registry.change(&path, |answer| {
+        answer.held = Duration::ZERO;
+        then(answer);
+    });
+    let own = Some(Auth::Basic { username: "user".into(), password: "pass".into() });
+    let joiner = place.pull_as(&pushed.reference, own).await;
+    [leader.await.unwrap(), joiner]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_joined_another_tries_itself_when_that_was_refused() {
+    let place = Place::new().await;
+    let pushed = place.image(&layers());
+    let refused = |answer: &mut Answer| {
+        answer.status = 401;
+        answer.headers.push(("WWW-Authenticate".into(), "Basic realm=\"test\"".into()));
+    };
+    let [leader, joiner] = joined(&place, &pushed, refused, |answer| answer.status = 200).await;
+    assert_eq!(leader.unwrap_err().class(), Kind::Unauthenticated);
+    assert_eq!(joiner.unwrap().id.to_string(), pushed.config);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_joined_another_shares_what_is_wrong_with_the_content() {
+    let place = Place::new().await;
+    let pushed = place.image(&layers());
+    let damage = |answer: &mut Answer| *answer.body.last_mut().unwrap() ^= 0xff;
+    let [leader, joiner] = joined(&place, &pushed, damage, |_| {}).await;
+    for fault in [leader.unwrap_err(), joiner.unwrap_err()] {
+        assert_eq!((fault.layer().name(), fault.class()), ("image", Kind::DataLoss), "{fault}");
+    }
+    let asked = place.registry.asked();
+    let times = asked.iter().filter(|line| line.contains(&format!("GET /v2/app/blobs/{}", pushed.layers[1]))).count();
+    assert_eq!(times, 1, "bad content is not fetched again: {asked:?}");
+    place.nothing_is_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,9 @@ fn assemble(
         NamespaceMode::Pod => sandbox.request.config.hostname.as_str(),
         _ => "",
     };
+    let own = &request.config.security.namespaces;
+    let target = super::target::running(core, &request.namespace, &request.sandbox, &own.target_id);
+    let bundle = paths::bundle(&config.state, &request.namespace, id);
     let inputs = Inputs {
         id,
         sandbox_id: &request.sandbox,
@@ -202,7 +205,7 @@ fn assemble(
         sandbox_dir: &paths::sandbox_dir(&config.state, &request.namespace, &request.sandbox),
         ns_dir: &paths::ns_dir(&config.state, &request.namespace, &request.sandbox),
         netns: sandbox.netns.as_deref(),
-        target_pid: target(core, request),
+        target_pids: target.map(|_running| task::pid_pin(&bundle)),
         cgroup_parent: &sandbox.cgroup_parent,
         systemd_cgroup: config.systemd_cgroup,
         default_env: &config.default_env,
@@ -215,14 +218,4 @@ fn assemble(
     let cgroup = finished.config.pointer("/linux/cgroupsPath").and_then(|path| path.as_str());
     let cgroup = cgroup.unwrap_or_default().to_owned();
     Ok((finished, cgroup))
-}
-
-/// The pid of the container whose PID namespace is joined.
-fn target(core: &Core, request: &CreateRequest) -> Option<u32> {
-    let modes = &request.config.security.namespaces;
-    if modes.pid != NamespaceMode::Target {
-        return None;
-    }
-    let record = core.containers().find(&request.namespace, &modes.target_id)?;
-    (record.sandbox == request.sandbox && record.phase == ContainerPhase::Running).then_some(record.pid)
 }

@@ -3,12 +3,12 @@
 use super::resolve::known;
 use super::{ExecSyncOutput, ExecSyncRequest};
 use crate::state::{ContainerPhase, blocking};
-use crate::{Core, paths, task};
+use crate::{Core, paths, shims, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Runs `request.command` to its end or to the timeout. Output past 16 MiB of both streams together is dropped.
+/// Runs `request.command` to its end or to the timeout; killed with the future. Output past 16 MiB of both streams together is dropped.
 pub async fn exec_sync(core: &Core, request: ExecSyncRequest) -> Result<ExecSyncOutput> {
     let (id, record) = known(core, &request.namespace, &request.id)?;
     let refuse = |what: String, kind| Err(Fault::new(Layer::Caller, "exec", what).kind(kind).in_container(&id));
@@ -18,7 +18,7 @@ pub async fn exec_sync(core: &Core, request: ExecSyncRequest) -> Result<ExecSync
     if record.phase != ContainerPhase::Running {
         return refuse(format!("container {id} is not running"), Kind::FailedPrecondition);
     }
-    let shim = core.shims().of(&request.namespace, &record.sandbox)?;
+    let shim = shims::of(core, &request.namespace, &record.sandbox).await?;
     let bundle = paths::bundle(&core.config().state, &request.namespace, &id);
     let process = process(bundle.join("config.json"), request.command).await?;
     let exec_id = plimsoll_sys::host::random_id()

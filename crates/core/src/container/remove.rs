@@ -7,7 +7,10 @@ use crate::operations::Stage;
 use crate::state::{ContainerRecord, blocking};
 use crate::{Core, paths, shims, task};
 use plimsoll_fault::{Kind, Result};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the shim may be busy with a container that is to be deleted: its own limit of a delete.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// Kills the container if it runs and removes it. An unknown container is not an error.
 pub async fn remove(core: &Core, namespace: &str, id: &str) -> Result<()> {
@@ -39,15 +42,21 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
 
 /// What the shim may still keep. A shim that went away in the middle of a start is cleaned up after.
 async fn task(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
-    let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
-        if record.reason == exit::START_ERROR {
-            shims::clean_up_after(core, namespace, &record.sandbox, id).await?;
+    let begun = Instant::now();
+    loop {
+        let asked = shims::ask(core, namespace, &record.sandbox, |shim| async move { shim.delete(id, "").await });
+        match asked.await {
+            Ok(None) if record.reason == exit::START_ERROR => {
+                return shims::clean_up_after(core, namespace, &record.sandbox, id).await.map(|_exit| ());
+            }
+            Ok(_) => return Ok(()),
+            Err(fault) if fault.class() == Kind::NotFound => return Ok(()),
+            // It is being deleted already, or dies at this moment.
+            Err(fault) if fault.class() == Kind::FailedPrecondition && begun.elapsed() < BUSY => {
+                tokio::time::sleep(shims::PAUSE).await;
+            }
+            Err(fault) => return Err(fault),
         }
-        return Ok(());
-    };
-    match shim.delete(id, "").await {
-        Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => Err(fault),
-        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! ReopenContainerLog: after the log file was renamed.
 
 use super::resolve::known;
-use crate::Core;
 use crate::state::ContainerPhase;
+use crate::{Core, shims};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 
 /// Makes the shim write to a new file at the log path. The container must run.
@@ -13,6 +13,6 @@ pub async fn reopen_log(core: &Core, namespace: &str, id: &str) -> Result<()> {
             .kind(Kind::FailedPrecondition)
             .in_container(&id));
     }
-    let shim = core.shims().of(namespace, &record.sandbox)?;
+    let shim = shims::of(core, namespace, &record.sandbox).await?;
     shim.reopen_log(&id).await.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox))
 }

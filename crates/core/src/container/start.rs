@@ -1,41 +1,47 @@
 //! StartContainer: the OCI create and start.
 
+use super::exit::{self, Followed};
 use super::resolve::known;
-use super::{exit, follow};
-use crate::events::{Event, Topic};
+use super::settle;
 use crate::operations::Stage;
 use crate::shim::{Stdio, TaskOptions};
 use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, blocking};
-use crate::{Core, clock, paths, task};
+use crate::{Core, paths, shims, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 
 /// Starts a created container.
 pub async fn start(core: &Core, namespace: &str, id: &str) -> Result<()> {
     let (id, _) = known(core, namespace, id)?;
-    let key = format!("start {namespace} {id}");
+    let key = key(namespace, &id);
     let (owned, ns) = (core.clone(), namespace.to_owned());
     core.doing().join(&key, |stage| async move { steps(owned, ns, id, stage).await }).await
 }
 
+/// The operation of starting a container.
+pub(super) fn key(namespace: &str, id: &str) -> String {
+    format!("start {namespace} {id}")
+}
+
 async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Result<()> {
-    let (id, record) = known(&core, &namespace, &id)?;
+    let (id, mut record) = known(&core, &namespace, &id)?;
+    // No other start of this daemon is under way: this is the one.
+    if record.phase == ContainerPhase::Starting {
+        stage.enter("settle");
+        settle(&core, &namespace, &id).await?;
+        (_, record) = known(&core, &namespace, &id)?;
+        if record.phase == ContainerPhase::Running {
+            return Ok(());
+        }
+    }
     check(&core, &namespace, &id, &record)?;
+    let Some(followed) = Followed::register(&core, &namespace, &id) else {
+        return Err(refused(&id, format!("container {id} is on its way already")));
+    };
     stage.enter("record");
     claim(&core, &namespace, &id).await?;
     stage.enter("runtime");
     match launch(&core, &namespace, &id, &record).await {
-        Ok(pid) => {
-            let event = Event::new(&namespace, Topic::ContainerStarted).sandbox(&record.sandbox).container(&id);
-            let running = move |record: &mut ContainerRecord| {
-                record.phase = ContainerPhase::Running;
-                record.started_at = clock::now();
-                record.pid = pid;
-                Some(event)
-            };
-            core.containers().update(&namespace, &id, running).await?;
-            follow(&core, &namespace, &id);
-            Ok(())
-        }
+        Ok(pid) => followed.runs(pid).await,
         Err(fault) => {
             let fault = fault.in_container(&id).in_pod(&record.sandbox);
             exit::not_started(&core, &namespace, &id, &fault).await?;
@@ -81,7 +87,7 @@ fn check(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Re
 
 async fn launch(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<u32> {
     let config = core.config();
-    let shim = core.shims().of(namespace, &record.sandbox)?;
+    let shim = shims::of(core, namespace, &record.sandbox).await?;
     let sandbox = core.sandboxes().find(namespace, &record.sandbox);
     let (_, handler) = core.handler(&sandbox.map(|s| s.handler).unwrap_or_default())?;
     let snapshotter = core.images().snapshotter(namespace)?;
@@ -100,7 +106,10 @@ async fn launch(core: &Core, namespace: &str, id: &str, record: &ContainerRecord
         stdio: &stdio(record)?,
         options: &options,
     };
-    task::start(&shim, new).await
+    super::target::pin(core, namespace, id, record).await?;
+    let started = task::start(&shim, new).await;
+    super::target::unpin(core, namespace, id, record).await;
+    started
 }
 
 /// Both streams go to one CRI log.

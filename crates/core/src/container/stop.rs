@@ -3,7 +3,7 @@
 use super::resolve::resolve;
 use crate::shim::Shim;
 use crate::state::{ContainerPhase, ContainerRecord};
-use crate::{Core, task};
+use crate::{Core, shims, task};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub async fn stop(core: &Core, namespace: &str, id: &str, grace: Duration) -> Re
         match record.phase {
             ContainerPhase::Making | ContainerPhase::Exited | ContainerPhase::Unknown => return Ok(()),
             ContainerPhase::Created => never_start(core, namespace, &id).await?,
-            ContainerPhase::Starting => started(core, namespace, &id).await,
+            ContainerPhase::Starting => started(core, namespace, &id, &record.sandbox).await?,
             ContainerPhase::Running => {
                 let halted = halt(core, namespace, &id, &record, grace).await;
                 return halted.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox));
@@ -30,32 +30,54 @@ pub async fn stop(core: &Core, namespace: &str, id: &str, grace: Duration) -> Re
 }
 
 async fn halt(core: &Core, namespace: &str, id: &str, record: &ContainerRecord, grace: Duration) -> Result<()> {
-    let Some(shim) = core.shims().find(namespace, &record.sandbox) else {
-        return super::lost(core, namespace, id).await;
+    // A follower that could not record the end is followed by another.
+    super::follow(core, namespace, id);
+    let Some(shim) = shims::reach(core, namespace, &record.sandbox).await? else {
+        // The follower sees that too, cleans up and records what is known.
+        return ended(core, namespace, id).await;
     };
     if !grace.is_zero() {
         let number = task::signal_number(&record.stop_signal).unwrap_or(15);
         send(&shim, id, number, false).await?;
         if tokio::time::timeout(grace, core.exits().ended(namespace, id)).await.is_ok() {
-            return Ok(());
+            return recorded(core, namespace, id);
         }
     }
     send(&shim, id, KILL, true).await?;
+    ended(core, namespace, id).await
+}
+
+async fn ended(core: &Core, namespace: &str, id: &str) -> Result<()> {
     match tokio::time::timeout(DEATH, core.exits().ended(namespace, id)).await {
-        Ok(()) => Ok(()),
+        Ok(()) => recorded(core, namespace, id),
         Err(_) => Err(Fault::new(Layer::Kernel, "stop", format!("container {id} has not ended after SIGKILL"))
             .kind(Kind::DeadlineExceeded)
             .hint("a process of it may be in an uninterruptible wait")),
     }
 }
 
-/// Waits for a start that is under way.
-async fn started(core: &Core, namespace: &str, id: &str) {
-    if let Err(fault) = super::start(core, namespace, id).await {
-        tracing::debug!(container = id, %fault, "the start before a stop failed");
-        // A start that ended in the same moment has written its outcome when the caller looks again.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+/// A container is stopped once its record says so.
+fn recorded(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    match core.containers().find(namespace, id).is_some_and(|record| record.alive()) {
+        false => Ok(()),
+        true => Err(Fault::new(Layer::Store, "stop", format!("the end of container {id} could not be recorded"))
+            .hint("the daemon's log says why")),
     }
+}
+
+/// Waits for a start that is under way. One that nobody does any more is ended, however far it got.
+async fn started(core: &Core, namespace: &str, id: &str, sandbox: &str) -> Result<()> {
+    if core.doing().over(&super::start::key(namespace, id)).await {
+        return Ok(());
+    }
+    let starting = core.containers().find(namespace, id).is_some_and(|r| r.phase == ContainerPhase::Starting);
+    if !starting {
+        return Ok(());
+    }
+    if let Some(shim) = shims::reach(core, namespace, sandbox).await? {
+        super::settle::kill(&shim, id).await;
+    }
+    super::settle(core, namespace, id).await
 }
 
 /// A container that was never started is stopped by saying so.

@@ -7,7 +7,7 @@ use crate::container::ContainerConfig;
 use crate::sandbox::SandboxConfig;
 use plimsoll_fault::Result;
 use plimsoll_spec::image::ContainerConfig as ImageProcess;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything a spec is made of. Nothing else is looked at, except the host paths that the request names.
 pub struct Inputs<'a> {
@@ -29,7 +29,8 @@ pub struct Inputs<'a> {
     pub ns_dir: &'a Path,
     /// `None` with the host's network.
     pub netns: Option<&'a Path>,
-    pub target_pid: Option<u32>,
+    /// Where the PID namespace of the target container is pinned when this one starts; `None`: no target runs.
+    pub target_pids: Option<PathBuf>,
     pub cgroup_parent: &'a str,
     pub systemd_cgroup: bool,
     pub default_env: &'a [(String, String)],

@@ -66,11 +66,11 @@ fn pid(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
         }
         NamespaceMode::Node => Ok(()),
         NamespaceMode::Target => {
-            let Some(target) = inputs.target_pid else {
+            let Some(target) = &inputs.target_pids else {
                 return Err(Fault::invalid("assemble", "the target container does not run")
                     .detail(|d| d.pointer = Some("/linux/namespaces".into())));
             };
-            join(spec, "pid", &format!("/proc/{target}/ns/pid"), origin)
+            join(spec, "pid", &target.to_string_lossy(), origin)
         }
     }
 }

@@ -60,7 +60,7 @@ impl Case {
             sandbox_dir: Path::new("/nowhere/sandbox"),
             ns_dir: Path::new("/nowhere/sandbox/ns"),
             netns: Some(Path::new("/run/netns/plim-x")),
-            target_pid: None,
+            target_pids: None,
             cgroup_parent: "/plimsoll",
             systemd_cgroup: false,
             default_env: &[],

@@ -94,8 +94,8 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     record.phase = SandboxPhase::Ready;
     let event = Event::new(&namespace, Topic::SandboxReady).sandbox(id);
     core.sandboxes().put(&namespace, id, record, Some(event)).await?;
-    core.shims().keep(&namespace, id, shim.clone());
-    super::watch(core, &namespace, id, shim);
+    core.shims().keep(&namespace, id, shim);
+    super::watch(core, &namespace, id);
     Ok(())
 }
 

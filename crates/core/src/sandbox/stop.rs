@@ -4,7 +4,7 @@ use super::resolve;
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
 use crate::state::{SandboxPhase, SandboxRecord};
-use crate::{Core, container};
+use crate::{Core, container, shims};
 use plimsoll_fault::{Kind, Result};
 use plimsoll_net::netns;
 use std::time::Duration;
@@ -46,9 +46,9 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
 
 /// Ends the shim, which unpins the pod's namespaces. A shim that is gone has ended.
 async fn shutdown(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    let Some(shim) = core.shims().find(namespace, id) else { return Ok(()) };
-    match shim.shutdown_sandbox(id).await {
-        Err(fault) if !matches!(fault.class(), Kind::NotFound | Kind::Unavailable) => Err(fault.in_pod(id)),
+    let asked = shims::ask(core, namespace, id, |shim| async move { shim.shutdown_sandbox(id).await }).await;
+    match asked {
+        Err(fault) if fault.class() != Kind::NotFound => Err(fault.in_pod(id)),
         _ => {
             core.shims().forget(namespace, id);
             Ok(())

@@ -1,23 +1,19 @@
 //! Notices when a pod's shim goes away unasked.
 
 use crate::events::{Event, Topic};
-use crate::shim::Shim;
 use crate::state::SandboxPhase;
 use crate::{Core, shims};
 use plimsoll_fault::{Fault, Kind, Layer};
 
-/// Follows the connection of a ready sandbox's shim. When it ends and nobody stopped the sandbox, the sandbox is no
+/// Follows the connection to a ready sandbox's shim. When it ends and nobody stopped the sandbox, the sandbox is no
 /// longer ready, and the fault says why.
-pub(crate) fn watch(core: &Core, namespace: &str, id: &str, shim: Shim) {
+pub(crate) fn watch(core: &Core, namespace: &str, id: &str) {
     let (core, namespace, id) = (core.clone(), namespace.to_owned(), id.to_owned());
     tokio::spawn(async move {
-        let mut shim = shim;
-        loop {
+        while let Some(shim) = shims::alive(&core, &namespace, &id).await {
             shim.closed().await;
-            match shims::alive(&core, &namespace, &id).await {
-                Some(again) => shim = again,
-                None => break,
-            }
+            // One that takes connections only to close them is not asked without pause.
+            tokio::time::sleep(shims::PAUSE).await;
         }
         core.shims().forget(&namespace, &id);
         let fault = Fault::new(Layer::Shim, "watch", "the pod's shim has died").kind(Kind::Unavailable).in_pod(&id);

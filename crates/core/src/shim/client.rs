@@ -91,6 +91,10 @@ impl Client {
         Ok(Self { frames, calls, closed })
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        !*self.closed.borrow()
+    }
+
     pub(super) async fn closed(&self) {
         let mut closed = self.closed.clone();
         // An error means that the reader task is gone, which is what is waited for.

@@ -14,7 +14,7 @@ pub use sandbox::{SandboxRequest, SandboxState};
 pub use task::{CreateTask, ExecTask, Exit, ProcessStatus, Stdio, TaskOptions, TaskState};
 
 use client::Client;
-use plimsoll_fault::Result;
+use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,8 +65,19 @@ impl Shim {
         &self.address
     }
 
+    /// The connection has not ended, as far as this side has noticed. Says nothing about whether the shim answers.
+    pub fn is_open(&self) -> bool {
+        self.client.is_open()
+    }
+
     /// Resolves when the connection has ended: the shim is gone, or was told to go.
     pub async fn closed(&self) {
         self.client.closed().await;
     }
+}
+
+/// Whether a call failed without an answer: late, or with the connection. What a shim answers itself is of another kind or
+/// layer.
+pub(crate) fn silent(fault: &Fault) -> bool {
+    *fault.layer() == Layer::Shim && matches!(fault.class(), Kind::Unavailable | Kind::DeadlineExceeded)
 }

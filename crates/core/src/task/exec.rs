@@ -1,11 +1,11 @@
 //! A process beside the task's own, with its output captured: bounded, and drained with a budget after its end.
 
-use crate::shim::{ExecTask, Shim, Stdio};
+use crate::shim::{self, ExecTask, Shim, Stdio};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
@@ -15,6 +15,13 @@ const OUTPUT: usize = (16 << 20) - (64 << 10);
 /// How long output may come after the process has ended: children may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How much longer than the command's own time the shim may take to run it at all, when that time is limited.
+const SETUP: Duration = Duration::from_secs(10);
+/// How long the kernel may take to end what was killed, while the shim answers.
+const DEATH: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+const SIGKILL: u32 = 9;
+
 pub(crate) struct Captured {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
@@ -22,6 +29,7 @@ pub(crate) struct Captured {
 }
 
 /// Runs `process` (an OCI `Process` as JSON) in task `id`. `folder` must not exist; it holds the FIFOs and is removed.
+/// A process that does not end within `timeout` is killed; so is one whose caller drops this future.
 pub(crate) async fn capture(
     shim: &Shim,
     id: &str,
@@ -33,17 +41,36 @@ pub(crate) async fn capture(
     let pipes = Pipes::open(folder)?;
     let stdio = Stdio { stdout: pipes.path("stdout"), stderr: pipes.path("stderr"), ..Stdio::default() };
     let readers = (pipes.reader("stdout")?, pipes.reader("stderr")?);
-    shim.exec(ExecTask { id, exec_id, process, stdio: &stdio }).await?;
-    let ran = run(shim, id, exec_id, readers, timeout).await;
-    let forgotten = shim.delete(id, exec_id).await;
-    match (ran, forgotten) {
-        (Ok(captured), Ok(_)) => Ok(captured),
+    let exec = Exec(Some(Asked { shim: shim.clone(), id: id.to_owned(), exec_id: exec_id.to_owned(), pipes }));
+    let begun = begin(shim, ExecTask { id, exec_id, process, stdio: &stdio }, timeout).await;
+    let ran = match begun {
+        Ok(()) => run(shim, id, exec_id, readers, timeout).await,
+        Err(fault) => Err(fault),
+    };
+    match (ran, exec.end().await) {
+        (Ok(captured), Ok(())) => Ok(captured),
         (Ok(captured), Err(fault)) => {
             tracing::warn!(id, exec_id, %fault, "an ended exec could not be deleted");
             Ok(captured)
         }
-        (Err(fault), _) => Err(fault.in_container(id).in_exec(exec_id)),
+        (Err(fault), ended) => {
+            let fault = fault.in_container(id).in_exec(exec_id);
+            Err(ended.err().into_iter().fold(fault, |fault, second| fault.why(second.to_string())))
+        }
     }
+}
+
+async fn begin(shim: &Shim, exec: ExecTask<'_>, timeout: Option<Duration>) -> Result<()> {
+    let (id, exec_id) = (exec.id, exec.exec_id);
+    let begun = async {
+        shim.exec(exec).await?;
+        shim.start(id, exec_id).await.map(|_pid| ())
+    };
+    let Some(limit) = timeout.map(|limit| limit.saturating_add(SETUP)) else { return begun.await };
+    tokio::time::timeout(limit, begun).await.unwrap_or_else(|_late| {
+        let what = format!("the shim did not run the command within {} s", limit.as_secs_f32());
+        Err(Fault::new(Layer::Shim, "exec", what).kind(Kind::DeadlineExceeded))
+    })
 }
 
 async fn run(
@@ -53,7 +80,6 @@ async fn run(
     (mut stdout, mut stderr): (pipe::Receiver, pipe::Receiver),
     timeout: Option<Duration>,
 ) -> Result<Captured> {
-    shim.start(id, exec_id).await?;
     let limit = timeout.unwrap_or(Duration::from_secs(365 * 24 * 3600));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let room = AtomicUsize::new(OUTPUT);
@@ -66,17 +92,81 @@ async fn run(
                 _ = &mut streams => (shim.wait(id, exec_id).await, true),
             }
         });
-        match waited.await {
-            Ok((exit, drained)) => {
-                if !drained && tokio::time::timeout(DRAIN, &mut streams).await.is_err() {
-                    tracing::debug!(id, exec_id, "output is still held open after the end of the process");
-                }
-                exit?
-            }
-            Err(_) => return Err(expired(shim, id, exec_id, limit).await),
+        let Ok((exit, drained)) = waited.await else {
+            let what = format!("the command did not end within {} s; it is killed", limit.as_secs_f32());
+            return Err(Fault::new(Layer::Caller, "exec", what).kind(Kind::DeadlineExceeded));
+        };
+        if !drained && tokio::time::timeout(DRAIN, &mut streams).await.is_err() {
+            tracing::debug!(id, exec_id, "output is still held open after the end of the process");
         }
+        exit?
     };
     Ok(Captured { stdout: out, stderr: err, exit_code: exit.code })
+}
+
+/// An exec that the shim was asked for. It is ended and forgotten whatever becomes of whoever asked: dropping this does it
+/// beside everything else.
+struct Exec(Option<Asked>);
+
+impl Exec {
+    /// Waits a moment for the end, which comes about also when that was too short.
+    async fn end(mut self) -> Result<()> {
+        let Some(asked) = self.0.take() else { return Ok(()) };
+        match tokio::time::timeout(DRAIN, tokio::spawn(asked.end())).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(panic)) => Err(Fault::new(Layer::Daemon, "exec", "the end of an exec died").because(&panic)),
+            Err(_) => {
+                let what = format!("the process has not ended {} s after SIGKILL", DRAIN.as_secs());
+                Err(Fault::new(Layer::Kernel, "exec", what).kind(Kind::DeadlineExceeded))
+            }
+        }
+    }
+}
+
+impl Drop for Exec {
+    fn drop(&mut self) {
+        let Some(asked) = self.0.take() else { return };
+        tokio::spawn(async move {
+            let (id, exec_id) = (asked.id.clone(), asked.exec_id.clone());
+            match asked.end().await {
+                Ok(()) => tracing::info!(id, exec_id, "killed an exec whose caller has gone"),
+                Err(fault) => tracing::warn!(id, exec_id, %fault, "an exec whose caller has gone was not ended"),
+            }
+        });
+    }
+}
+
+struct Asked {
+    shim: Shim,
+    id: String,
+    exec_id: String,
+    pipes: Pipes,
+}
+
+impl Asked {
+    /// Has the shim forget the process, which it does once that has ended or if it never ran; until then kills it. A shim
+    /// that is silent is asked again for as long as it lives.
+    async fn end(self) -> Result<()> {
+        let Self { shim, id, exec_id, pipes } = self;
+        let mut refused: Option<Instant> = None;
+        let ended = loop {
+            match shim.delete(&id, &exec_id).await {
+                Ok(_) => break Ok(()),
+                Err(fault) if fault.class() == Kind::NotFound => break Ok(()),
+                Err(fault) if !shim.is_open() => break Err(fault),
+                Err(fault) if shim::silent(&fault) => tracing::debug!(id, exec_id, %fault, "ending an exec"),
+                Err(fault) if refused.get_or_insert_with(Instant::now).elapsed() > DEATH => break Err(fault),
+                Err(_) => {}
+            }
+            // It may not run yet, or not any more.
+            if let Err(fault) = shim.kill(&id, &exec_id, SIGKILL, false).await {
+                tracing::debug!(id, exec_id, %fault, "killing an exec");
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        drop(pipes);
+        ended
+    }
 }
 
 async fn read(pipe: &mut pipe::Receiver, kept: &mut Vec<u8>, room: &AtomicUsize) {
@@ -86,20 +176,6 @@ async fn read(pipe: &mut pipe::Receiver, kept: &mut Vec<u8>, room: &AtomicUsize)
         let take = count.min(room.load(Ordering::Relaxed));
         room.fetch_sub(take, Ordering::Relaxed);
         kept.extend_from_slice(&chunk[..take]);
-    }
-}
-
-/// Kills the process and waits a moment for its end, so that it can be deleted.
-async fn expired(shim: &Shim, id: &str, exec_id: &str, limit: Duration) -> Fault {
-    let what = format!("the command did not end within {} s; it was killed", limit.as_secs_f32());
-    let fault = Fault::new(Layer::Caller, "exec", what).kind(Kind::DeadlineExceeded);
-    if let Err(second) = shim.kill(id, exec_id, 9, false).await {
-        return fault.why(format!("and killing it failed: {second}"));
-    }
-    match tokio::time::timeout(DRAIN, shim.wait(id, exec_id)).await {
-        Ok(Ok(_)) => fault,
-        Ok(Err(second)) => fault.why(second.to_string()),
-        Err(_) => fault.why("it has not ended after SIGKILL"),
     }
 }
 

@@ -6,7 +6,7 @@ mod exec;
 mod process_signal;
 mod start;
 
-pub(crate) use bundle::{remove_bundle, write_bundle};
+pub(crate) use bundle::{pid_pin, pin_pids, remove_bundle, unpin_pids, write_bundle};
 pub(crate) use exec::capture;
 pub(crate) use process_signal::signal_number;
 pub(crate) use start::{NewTask, start};

@@ -19,8 +19,6 @@ pub(crate) struct Flights<K, V, C>(Board<K, V, C>);
 pub(crate) struct Flight<V, C> {
     outcome: Outcome<V>,
     pub(crate) shared: C,
-    /// Whether this call began it.
-    pub(crate) started: bool,
 }
 
 impl<K, V, C> Default for Flights<K, V, C> {
@@ -42,7 +40,7 @@ where
     {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((outcome, shared)) = flights.get(key) {
-            return Flight { outcome: outcome.clone(), shared: shared.clone(), started: false };
+            return Flight { outcome: outcome.clone(), shared: shared.clone() };
         }
         let (shared, work) = start();
         let (sender, outcome) = watch::channel(None);
@@ -55,12 +53,13 @@ where
             drop(landing);
             sender.send_replace(Some(result));
         });
-        Flight { outcome, shared, started: true }
+        Flight { outcome, shared }
     }
 
-    /// What the flight of `key` shares, if there is one.
-    pub(crate) fn shared(&self, key: &K) -> Option<C> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(|(_, shared)| shared.clone())
+    /// Joins the flight of `key`, if there is one.
+    pub(crate) fn find(&self, key: &K) -> Option<Flight<V, C>> {
+        let flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.get(key).map(|(outcome, shared)| Flight { outcome: outcome.clone(), shared: shared.clone() })
     }
 }
 
@@ -104,10 +103,9 @@ mod tests {
         };
         let first = flights.join(&"k", work);
         let second = flights.join(&"k", work);
-        assert!(first.started && !second.started);
         drop(first);
         assert_eq!(second.wait().await.unwrap(), 0);
-        assert!(flights.shared(&"k").is_none());
+        assert!(flights.find(&"k").is_none());
         assert_eq!(flights.join(&"k", work).wait().await.unwrap(), 1);
     }
 
@@ -116,6 +114,6 @@ mod tests {
         let flights: Flights<&str, u32, ()> = Flights::default();
         let flight = flights.join(&"k", || ((), async { panic!("on purpose") }));
         assert!(flight.wait().await.is_err());
-        assert!(flights.shared(&"k").is_none());
+        assert!(flights.find(&"k").is_none());
     }
 }

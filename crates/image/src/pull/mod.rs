@@ -3,10 +3,12 @@
 mod download;
 mod flight;
 mod layers;
+mod leader;
 mod progress;
 mod resolve;
 
 pub(crate) use flight::Flights;
+pub(crate) use leader::Leader;
 pub(crate) use progress::Hub;
 
 use crate::content::Growing;
@@ -101,10 +103,9 @@ async fn blob(job: &Job, blob: &Descriptor, index: Option<usize>) -> Result<()> 
             return Ok(());
         }
         let flight = start(job, blob, index);
-        let started = flight.started;
+        let (_, leader) = flight.shared.clone();
         match flight.wait().await {
-            // Somebody else's download failed, maybe for his credentials: try with our own.
-            Err(_) if !started => {}
+            Err(fault) if leader.failed_alone(job, &fault) => {}
             Err(fault) => return Err(fault),
             Ok(()) => {}
         }
@@ -112,11 +113,11 @@ async fn blob(job: &Job, blob: &Descriptor, index: Option<usize>) -> Result<()> 
 }
 
 /// Joins or starts the download of a blob.
-fn start(job: &Job, blob: &Descriptor, index: Option<usize>) -> flight::Flight<(), Growing> {
+fn start(job: &Job, blob: &Descriptor, index: Option<usize>) -> flight::Flight<(), (Growing, Leader)> {
     job.store.blobs.join(&blob.digest, || {
         let growing = Growing::new();
         let own = Arc::new(job.share());
-        (growing.clone(), download::download(own, blob.clone(), index, growing))
+        ((growing.clone(), Leader::of(job)), download::download(own, blob.clone(), index, growing))
     })
 }
 

@@ -11,7 +11,7 @@ use crate::content::{Content, Growing};
 use crate::db::{Db, Table};
 use crate::layer::Rights;
 use crate::limits::DOWNLOADS;
-use crate::pull::{ChainKey, Flights, Hub, PullKey};
+use crate::pull::{ChainKey, Flights, Hub, Leader, PullKey};
 use crate::registry::{Client, RegistryConfig};
 use crate::snapshot::namespaced::Namespaced;
 use crate::snapshot::{Overlay, Snapshotter};
@@ -127,8 +127,8 @@ pub(crate) struct Inner {
     pub(crate) leases: Table<LeaseRecord>,
     pub(crate) holds: Holds,
     pub(crate) pulls: Flights<PullKey, Image, Arc<Hub>>,
-    pub(crate) blobs: Flights<Digest, (), Growing>,
-    pub(crate) chains: Flights<ChainKey, (), ()>,
+    pub(crate) blobs: Flights<Digest, (), (Growing, Leader)>,
+    pub(crate) chains: Flights<ChainKey, (), Leader>,
     pub(crate) downloads: Semaphore,
     pub(crate) unpacks: Semaphore,
     /// Flushes under way.
