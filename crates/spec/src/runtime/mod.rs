@@ -4,6 +4,7 @@
 
 mod hooks;
 mod linux;
+mod locate;
 mod parse;
 mod process;
 mod resources;

@@ -1,5 +1,6 @@
-//! Parsing with positions: the fast path is plain serde_json; only a failed document is parsed again to find where.
+//! Parsing with positions: an error names the value that it is about.
 
+use super::locate;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
@@ -23,34 +24,9 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 pub(super) fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ParseError> {
-    match serde_json::from_slice(bytes) {
-        Ok(value) => Ok(value),
-        Err(first) => {
-            Err(locate::<T>(bytes).unwrap_or_else(|| ParseError { pointer: String::new(), problem: first.to_string() }))
-        }
-    }
-}
-
-fn locate<T: DeserializeOwned>(bytes: &[u8]) -> Option<ParseError> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let error = serde_path_to_error::deserialize::<_, T>(&mut json).err()?;
-    Some(ParseError { pointer: pointer(error.path()), problem: error.inner().to_string() })
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut out = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => out.push_str(&format!("/{index}")),
-            Segment::Map { key } => out.push_str(&format!("/{}", escape(key))),
-            Segment::Enum { variant } => out.push_str(&format!("/{}", escape(variant))),
-            Segment::Unknown => {}
-        }
-    }
-    out
-}
-
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+    serde_json::from_slice(bytes).map_err(|error| {
+        let pointer =
+            if error.is_data() { locate::pointer(bytes, error.line(), error.column()) } else { String::new() };
+        ParseError { pointer, problem: error.to_string() }
+    })
 }
