@@ -1,17 +1,24 @@
 /* Compiles a rule list with libseccomp and writes its classic BPF to stdout: the oracle of seccomp_differential.rs.
  * Lines on stdin, all numbers decimal:
  *   default ACTION | arch NAME | rule ACTION SYSCALL COUNT [INDEX OP VALUE VALUE2]... | end
- * OP is libseccomp's enum scmp_compare. A rule that libseccomp refuses ends the program with 3. */
+ * OP is libseccomp's enum scmp_compare. A rule that libseccomp refuses ends the program with 3.
+ * With an argument it prints those of the names on stdin that this libseccomp knows. */
 #include <errno.h>
 #include <inttypes.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
     scmp_filter_ctx ctx = NULL;
     char word[64];
+    (void)argv;
+    while (argc > 1 && scanf("%63s", word) == 1)
+        if (seccomp_syscall_resolve_name(word) != __NR_SCMP_ERROR)
+            puts(word);
+    if (argc > 1)
+        return 0;
     while (scanf("%63s", word) == 1) {
         if (strcmp(word, "default") == 0) {
             uint32_t action;

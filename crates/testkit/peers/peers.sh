@@ -1,6 +1,6 @@
 #!/bin/sh
 # Obtains the other side's real software for tests, demo and benchmarks, by ordinary package clients only.
-# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs (or "all")
+# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles (or "all")
 # Programs go to ${PLIMSOLL_CACHE:-~/.cache/plimsoll}/peers/<name>-<version>/, with links in peers/bin/. What is there already
 # is used as it is, so a second run needs no network. PLIMSOLL_REFRESH=1 obtains packages anew.
 set -eu
@@ -8,6 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${PLIMSOLL_CACHE:-${HOME:-/root}/.cache/plimsoll}/peers
 bin=$cache/bin
+moby_profiles=v0.3.0
 mkdir -p "$bin"
 exec 9>"$cache/.lock"
 flock 9
@@ -69,6 +70,21 @@ go_build() {
             { tail -5 "$cache/go-$name.log" >&2; return 1; }
     fi
     ln -sfn "$cache/$name-$version/$name" "$bin/$name"
+}
+
+# The engines' default profiles, for the comparison of seccomp filters.
+get_seccomp_profiles() {
+    [ -r "$bin/podman-seccomp.json" ] || apt_unpack podman-seccomp.json golang-github-containers-common usr/share/containers/seccomp.json ||
+        lack "Podman's seccomp profile" "the Debian package golang-github-containers-common"
+    [ -r "$bin/docker-seccomp.json" ] && return 0
+    folder=$(cd / && go mod download -json "github.com/moby/profiles/seccomp@$moby_profiles" 2>/dev/null | awk -F'"' '$2 == "Dir" { print $4 }') || folder=
+    if [ -n "$folder" ] && [ -r "$folder/default.json" ]; then
+        mkdir -p "$cache/moby-profiles-$moby_profiles"
+        cp -f "$folder/default.json" "$cache/moby-profiles-$moby_profiles/default.json"
+        ln -sfn "$cache/moby-profiles-$moby_profiles/default.json" "$bin/docker-seccomp.json"
+    else
+        lack "Docker's seccomp profile" "the Go module github.com/moby/profiles/seccomp $moby_profiles"
+    fi
 }
 
 get_crictl() {
@@ -169,6 +185,7 @@ for name in "$@"; do
         containerd) get_containerd ;;
         cni) get_cni ;;
         nginx-debs) get_nginx_debs ;;
+        seccomp-profiles) get_seccomp_profiles ;;
         *) say "no peer named $name"; exit 2 ;;
     esac
 done
