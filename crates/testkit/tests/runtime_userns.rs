@@ -348,3 +348,32 @@ fn joining_a_time_namespace() {
         assert_eq!(runtime.run(&scratch, &made).ok(), "later\n", "{}", runtime.0);
     }
 }
+
+/// A network namespace of the host's, in a container with a new user namespace: joined while the runtime still may.
+#[test]
+fn a_namespace_that_the_new_user_namespace_does_not_own() {
+    let mut scratch = Scratch::new();
+    let mut holder = scratch.command("unshare");
+    let pid = scratch.spawn(holder.args(["-n", "sleep", "60"])).id();
+    let link = || std::fs::read_link(format!("/proc/{pid}/ns/net")).expect("a link");
+    while link() == std::fs::read_link("/proc/self/ns/net").expect("a link") {
+        std::thread::yield_now();
+    }
+    for runtime in [OURS, Runtime("runc")] {
+        let mut made = mapped(&scratch);
+        for namespace in made.config["linux"]["namespaces"].as_array_mut().expect("a list") {
+            if namespace["type"] == "network" {
+                namespace["path"] = json!(format!("/proc/{pid}/ns/net"));
+            }
+        }
+        sh(&mut made, "readlink /proc/self/ns/net; cat /proc/self/uid_map");
+        let output = runtime.run(&scratch, &made);
+        assert!(output.code == 1, "{}: sysfs is of the network namespace's owner: {output:?}", runtime.0);
+        let mounts = made.config["mounts"].as_array_mut().expect("a list");
+        mounts.retain(|mount| !mount["destination"].as_str().is_some_and(|path| path.starts_with("/sys")));
+        mounts.push(json!({ "destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "ro"] }));
+        made.write();
+        let seen = runtime.run(&scratch, &made).ok();
+        assert_eq!(seen, format!("{}\n         0     100000      65536\n", link().display()), "{}", runtime.0);
+    }
+}

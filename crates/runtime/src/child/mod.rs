@@ -170,8 +170,7 @@ fn begin(tasks: Vec<OwnedFd>) -> Result<Procfs, Fault> {
 }
 
 fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Result<(), Fault> {
-    // With a joined user namespace the go-between has joined all others too.
-    if !plan.namespaces.joins(Namespaces::USER) {
+    if !plan.namespaces.by_go_between() {
         for (kind, fd) in &sources.namespaces {
             // The pid namespace was joined by being born into it.
             if *kind != Namespaces::PID {

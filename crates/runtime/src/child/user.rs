@@ -48,29 +48,33 @@ fn unshare_clocks(token: &SingleThread, offsets: &OwnedFd, plan: &Plan) -> Resul
     })
 }
 
-/// Of the go-between: the config's namespaces, the user namespace among them, from which the container's process is then
-/// made. A namespace that the user namespace does not own must be joined before it, one that the caller may not join after it.
+/// Of the go-between: the config's namespaces, from which the container's process is then made. A namespace that a joined
+/// user namespace does not own must be joined before it, one that the caller may not join after it.
 pub(crate) fn join_all(token: &SingleThread, plan: &Plan, sources: &Sources) -> Result<(), Fault> {
-    let proc = Procfs::host().at("isolate", "open", "/proc", || "/proc is not procfs".into())?;
-    let new_time = plan.namespaces.new.has(Namespaces::TIME);
-    let offsets = new_time.then(users::clocks_file).transpose()?;
-    users::oom_score(&proc, "self", &plan.process)?;
-    users::raise_limits(None, &plan.process)?;
+    let joins_user = plan.namespaces.joins(Namespaces::USER);
+    let clocks = joins_user && plan.namespaces.new.has(Namespaces::TIME);
+    let offsets = clocks.then(users::clocks_file).transpose()?;
+    if joins_user {
+        let proc = Procfs::host().at("isolate", "open", "/proc", || "/proc is not procfs".into())?;
+        users::oom_score(&proc, "self", &plan.process)?;
+        users::raise_limits(None, &plan.process)?;
+    }
     let join = |kind: Namespaces, fd: &OwnedFd| ns::join(token, fd, kind);
+    let what = || "cannot join a namespace of the config".to_owned();
     let mut later = Vec::new();
     for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind != Namespaces::USER) {
         match join(*kind, fd) {
-            Err(Errno::PERM) => later.push((*kind, fd)),
-            other => other.at("namespace", "setns", "", || "cannot join a namespace of the config".into())?,
+            Err(Errno::PERM) if joins_user => later.push((*kind, fd)),
+            other => other.at("namespace", "setns", "", what)?,
         }
     }
     for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind == Namespaces::USER) {
         join(*kind, fd).at("namespace", "setns", "user", || "cannot join the user namespace of the config".into())?;
+        plan.namespaces.users.as_ref().map_or(Ok(()), users::verify)?;
+        become_root()?;
     }
-    plan.namespaces.users.as_ref().map_or(Ok(()), users::verify)?;
-    become_root()?;
     for (kind, fd) in later {
-        join(kind, fd).at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+        join(kind, fd).at("namespace", "setns", "", what)?;
     }
     offsets.map_or(Ok(()), |offsets| unshare_clocks(token, &offsets, plan))
 }

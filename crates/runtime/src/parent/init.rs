@@ -148,7 +148,7 @@ fn spawn_init(token: &SingleThread, plan: &Plan, sources: &Sources, v2: Option<B
     // The cgroup namespace's root is the cgroup of its maker: it is made by the child after joining. A time namespace's
     // clocks are set before anybody is in it.
     let new = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
-    if plan.namespaces.joins(Namespaces::USER) {
+    if plan.namespaces.by_go_between() {
         return spawn_inside(token, new, v2, |token| child::join_all(token, plan, sources));
     }
     spawn(token, new, joined_pid(sources), v2)

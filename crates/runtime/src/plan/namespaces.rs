@@ -92,6 +92,12 @@ impl NamespacePlan {
         self.join.iter().any(|(k, _)| *k == kind)
     }
 
+    /// Whether a go-between joins the namespaces of the config: no way leads back out of a joined user namespace, and from
+    /// inside of a new one none leads into a namespace that it does not own.
+    pub(crate) fn by_go_between(&self) -> bool {
+        self.joins(Namespaces::USER) || (self.new.has(Namespaces::USER) && !self.join.is_empty())
+    }
+
     /// All that are not the caller's.
     pub(crate) fn all(&self) -> Namespaces {
         self.join.iter().fold(self.new, |all, (kind, _)| all.with(*kind))
