@@ -4,6 +4,7 @@
 //! |--------|-----------|----------|-----------------------------------------------------------------------------|
 //! | child  | `Born`    | pid      | of a go-between on a channel of its own: the container's process is made    |
 //! | parent | `Mapped`  |          | the new user namespace has its mappings: become its root                    |
+//! | parent | `Trees`   | descriptors | with a user namespace: what the root is made of; none: take it yourself  |
 //! | child  | `Entered` |          | namespaces entered: move network devices into them                          |
 //! | parent | `Moved`   |          | they are there (only after `Entered`)                                       |
 //! | child  | `Mounted` |          | the root is built, not yet entered: run prestart and createRuntime hooks    |
@@ -16,6 +17,7 @@
 //! | child  | *closed*  |          | the program is being executed: the channel is close-on-exec                 |
 
 use plimsoll_fault::{Fault, Layer};
+use plimsoll_sys::message;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,6 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) enum Message {
     Born(i32),
     Mapped,
+    Trees,
     Entered,
     Moved,
     Mounted,
@@ -67,6 +70,30 @@ impl Channel {
         rustix::net::send(self.0.as_fd(), &bytes, SendFlags::NOSIGNAL).map(drop)
     }
 
+    /// [`Message::Trees`], in as many packets as they need.
+    pub(crate) fn send_trees(&self, trees: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+        if trees.is_empty() {
+            return self.send(&Message::Trees);
+        }
+        trees.chunks(message::FDS).try_for_each(|some| message::send_fds(&self.0, &encode(&Message::Trees), some))
+    }
+
+    /// What [`Self::send_trees`] sent: `wanted` of them, or none. `ECONNRESET`: the other end is closed.
+    pub(crate) fn receive_trees(&self, wanted: usize) -> Result<Vec<OwnedFd>, Errno> {
+        let mut trees = Vec::new();
+        while trees.len() < wanted {
+            let mut tag = [0u8; 16];
+            let (length, some) = message::receive_fds(&self.0, &mut tag)?;
+            match tag.get(..length).map(decode) {
+                Some(Some(Message::Trees)) if some.is_empty() => return Ok(Vec::new()),
+                Some(Some(Message::Trees)) => trees.extend(some),
+                _ if length == 0 => return Err(Errno::CONNRESET),
+                _ => return Err(Errno::BADMSG),
+            }
+        }
+        Ok(trees)
+    }
+
     /// The next message, or none when the other end is closed.
     pub(crate) fn receive(&self) -> Result<Option<Message>, Errno> {
         let mut buffer = vec![0u8; LIMIT];
@@ -85,6 +112,7 @@ fn encode(message: &Message) -> Vec<u8> {
     match message {
         Message::Born(pid) => [b"B", &pid.to_le_bytes()[..]].concat(),
         Message::Mapped => vec![b'U'],
+        Message::Trees => vec![b'T'],
         Message::Entered => vec![b'E'],
         Message::Moved => vec![b'e'],
         Message::Mounted => vec![b'M'],
@@ -111,6 +139,7 @@ fn decode(bytes: &[u8]) -> Option<Message> {
     Some(match tag {
         b'B' => Message::Born(i32::from_le_bytes(rest.try_into().ok()?)),
         b'U' => Message::Mapped,
+        b'T' => Message::Trees,
         b'E' => Message::Entered,
         b'e' => Message::Moved,
         b'M' => Message::Mounted,
@@ -145,6 +174,18 @@ mod tests {
         }
         drop(a);
         assert_eq!(b.receive().expect("closed"), None);
+    }
+
+    #[test]
+    fn trees_come_whole_or_not_at_all() {
+        let (a, b) = Channel::pair().expect("a pair");
+        let many = vec![a.as_fd(); message::FDS + 1];
+        a.send_trees(&many).expect("sent");
+        assert_eq!(b.receive_trees(many.len()).expect("received").len(), many.len());
+        a.send_trees(&[]).expect("sent");
+        assert!(b.receive_trees(7).expect("received").is_empty());
+        drop(a);
+        assert_eq!(b.receive_trees(1).err(), Some(Errno::CONNRESET));
     }
 
     #[test]

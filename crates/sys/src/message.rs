@@ -8,12 +8,19 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// What one message carries at most; the kernel's own limit is 253 (SCM_MAX_FD).
+pub const FDS: usize = 64;
+
 /// Sends `bytes` with one descriptor (`SCM_RIGHTS`).
 pub fn send_fd(socket: impl AsFd, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    let fds = [fd];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    send_fds(socket, bytes, &[fd])
+}
+
+/// Sends `bytes` with at most [`FDS`] descriptors. `EINVAL`: more.
+pub fn send_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+    if !(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds))) {
         return Err(Errno::INVAL);
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
@@ -21,14 +28,19 @@ pub fn send_fd(socket: impl AsFd, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<()
 
 /// Receives bytes and at most one descriptor. 0 bytes without a descriptor is the end of the stream.
 pub fn receive_fd(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    receive_fds(socket, bytes).map(|(got, fds)| (got, fds.into_iter().next()))
+}
+
+/// Receives bytes and at most [`FDS`] descriptors, close-on-exec.
+pub fn receive_fds(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut fd = None;
+    let mut all = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(fds) = message {
-            fd = fds.into_iter().next().or(fd);
+            all.extend(fds);
         }
     }
-    Ok((got.bytes, fd))
+    Ok((got.bytes, all))
 }

@@ -61,6 +61,12 @@ pub fn holds(file: impl AsFd) -> Result<bool, Errno> {
 }
 
 impl Procfs {
+    /// The root of a process (a magic link, on purpose), in that process's mount namespace.
+    pub fn root(&self, pid: &str) -> Result<OwnedFd, Errno> {
+        let dir = self.open(pid, OFlags::PATH | OFlags::DIRECTORY)?;
+        rustix::fs::openat(&dir, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     /// The time namespace that the caller's next child would be born into.
     pub fn time_for_children(&self) -> Result<OwnedFd, Errno> {
         let dir = self.open("self/ns", OFlags::PATH | OFlags::DIRECTORY)?;

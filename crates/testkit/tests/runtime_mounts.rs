@@ -216,17 +216,27 @@ fn propagation_of_binds_and_of_the_root() {
     }
 }
 
-/// What the host's mount had stays, as its copy in a user namespace is locked.
+/// What the host's mount had is locked in a user namespace: it stays, whatever the config or the container's root want.
 #[test]
-fn a_user_namespace_clears_nothing_unasked() {
+fn a_user_namespace_clears_nothing() {
     let host = Host::new();
-    let (code, seen) = host.same(|made| {
-        in_user_namespace(made);
-        made.config["mounts"].as_array_mut().expect("a list").push(host.bind(&["rbind", "ro"]));
-        made.args(&["/bin/sh", "-c", SHOW]);
-    });
+    let inside = |options: &[&str], script: &str| {
+        host.same(|made| {
+            in_user_namespace(made);
+            for set in ["bounding", "effective", "permitted"] {
+                made.config["process"]["capabilities"][set] = json!(["CAP_SYS_ADMIN"]);
+            }
+            made.config["mounts"].as_array_mut().expect("a list").push(host.bind(options));
+            made.args(&["/bin/sh", "-c", script]);
+        })
+    };
+    let (code, seen) = inside(&["rbind", "ro"], SHOW);
     assert_eq!(code, 0);
     assert!(seen.contains("/mnt ro,nosuid,nodev,noatime"), "{seen}");
+    assert_eq!(inside(&["rbind", "suid"], SHOW).0, 1, "refused by name");
+    let (_, seen) =
+        inside(&["rbind"], &format!("mount -o remount,bind,suid,dev /mnt; umount /mnt/sub; ls /mnt/sub; {SHOW}"));
+    assert!(seen.starts_with("file\n") && seen.contains("/mnt rw,nosuid,nodev,noatime"), "{seen}");
 }
 
 #[test]

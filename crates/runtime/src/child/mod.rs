@@ -105,7 +105,11 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     if !request.no_new_keyring {
         keyring(request.id, &proc, &plan.process)?;
     }
-    let root = rootfs::build(plan, sources)?;
+    let trees = match sources.trees {
+        None => user::receive_trees(channel, plan)?,
+        trees => trees,
+    };
+    let root = rootfs::build(plan, trees)?;
     if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
         ask(channel, &Message::Mounted, &Message::Enter)?;
     }

@@ -3,7 +3,6 @@
 use super::copy_up::copy_up;
 use super::v1_mount;
 use crate::fault::{At, Os};
-use crate::parent::sources;
 use crate::plan::{MountKind, MountPlan, Plan};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::mount::{
@@ -19,18 +18,16 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
     for (mount, bind) in plan.mounts.iter().zip(binds) {
-        one(root, mount, bind, plan.namespaces.own_user())
+        one(root, mount, bind)
             .map_err(|fault| fault.detail(|d| d.pointer = d.pointer.take().or_else(|| Some(mount.pointer()))))?;
     }
     Ok(())
 }
 
-fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>, mapped: bool) -> Result<(), Fault> {
+fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Result<(), Fault> {
     if let MountKind::Remount { data } = &plan.kind {
-        return remount(root, plan, data.as_deref(), mapped);
+        return remount(root, plan, data.as_deref());
     }
-    // Without rights in its mount namespace the parent could copy no tree; this process has them in its own.
-    let bind = if plan.is_bind() && bind.is_none() { sources::bind(plan)? } else { bind };
     let mode = mode_below(root, plan)?;
     let target = target(root, plan, bind.as_ref().is_none_or(|(_, directory)| *directory))?;
     let made = match (&plan.kind, bind) {
@@ -40,8 +37,10 @@ fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>, mapped: 
             data.extend(mode);
             new(plan, filesystem, source.as_deref(), &data)?
         }
-        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree, mapped)?,
-        (MountKind::Bind { .. } | MountKind::Remount { .. }, _) => return Ok(()),
+        (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
+        (MountKind::Bind { .. } | MountKind::Remount { .. }, _) => {
+            return Err(Fault::new(Layer::OciRuntime, "mount", "a bind mount lost its source"));
+        }
     };
     if plan.copy_up {
         copy_up(&target, &made, &plan.target)?;
@@ -135,7 +134,7 @@ fn mode_below(root: &RootDir, plan: &MountPlan) -> Result<Option<String>, Fault>
     Ok(Some(format!("mode={:o}", stat.st_mode & 0o7777)))
 }
 
-fn bound(plan: &MountPlan, tree: OwnedFd, mapped: bool) -> Result<OwnedFd, Fault> {
+fn bound(plan: &MountPlan, tree: OwnedFd) -> Result<OwnedFd, Fault> {
     // Unless the config says otherwise, the host's later mounts arrive here and ours never there.
     let keeps = |flag: &MountPropagationFlags| *flag == MountPropagationFlags::SHARED;
     if !plan.propagation.iter().any(|(flag, _)| keeps(flag)) {
@@ -143,22 +142,25 @@ fn bound(plan: &MountPlan, tree: OwnedFd, mapped: bool) -> Result<OwnedFd, Fault
         mount::set_attributes(&tree, slave, true).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     if !plan.attributes.is_none() {
-        change(plan, &tree, mapped).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        change(plan, &tree).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     Ok(tree)
 }
 
-/// As `mount --bind -o`: whatever attribute is given, those of the source that are not go. Not in a user namespace: there the
-/// kernel locks what the host's mount had, and it stays unless the config names it.
-fn change(plan: &MountPlan, tree: &OwnedFd, mapped: bool) -> Result<(), Errno> {
+/// As `mount --bind -o`: whatever attribute is given, those of the source that are not go. Unless they are locked, because the
+/// host's mount had them before a user namespace got its copy: then they stay, and to clear one by name is refused (EPERM).
+fn change(plan: &MountPlan, tree: &OwnedFd) -> Result<(), Errno> {
     const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | ATTR_NOSYMFOLLOW;
     let given = plan.attributes;
     let exactly = Attributes { clear: given.clear | (FLAGS & !given.set), ..given };
-    mount::set_attributes(tree, if mapped { given } else { exactly }, false)
+    match mount::set_attributes(tree, exactly, false) {
+        Err(Errno::PERM) => mount::set_attributes(tree, given, false),
+        other => other,
+    }
 }
 
 /// What is mounted there already is given other attributes, and without `bind` its filesystem other options.
-fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>, mapped: bool) -> Result<(), Fault> {
+fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>) -> Result<(), Fault> {
     let target = root.find(&plan.target).at("mount", "openat2", &plan.target, || describe(plan))?;
     if let Some(data) = data {
         let readonly = (plan.attributes.set & ATTR_RDONLY != 0, plan.attributes.clear & ATTR_RDONLY != 0);
@@ -173,7 +175,7 @@ fn remount(root: &RootDir, plan: &MountPlan, data: Option<&[String]>, mapped: bo
         }
     }
     if !plan.attributes.is_none() {
-        change(plan, &target, mapped).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
+        change(plan, &target).at("mount", "mount_setattr", &plan.target, || describe(plan))?;
     }
     set_tree(plan, &target)
 }

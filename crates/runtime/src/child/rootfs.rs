@@ -2,7 +2,7 @@
 
 use super::{devices, mounts};
 use crate::fault::At;
-use crate::parent::sources::{self, Sources};
+use crate::parent::sources::Trees;
 use crate::plan::Plan;
 use plimsoll_fault::Fault;
 use plimsoll_sys::SingleThread;
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Attaches the rootfs over its own folder and makes every mount and device in it.
-pub(super) fn build(plan: &Plan, sources: Sources) -> Result<RootDir, Fault> {
+pub(super) fn build(plan: &Plan, trees: Option<Trees>) -> Result<RootDir, Fault> {
     // From here on no mount of this namespace reaches the host's; the host's still reach this one until the pivot.
     mount::propagate_root(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).at(
         "rootfs",
@@ -23,8 +23,8 @@ pub(super) fn build(plan: &Plan, sources: Sources) -> Result<RootDir, Fault> {
         "/",
         || "cannot cut mount propagation to the host".into(),
     )?;
-    let Sources { rootfs, binds, .. } = sources;
-    let rootfs = rootfs.map_or_else(|| sources::rootfs(plan), Ok)?;
+    // Without rights in its mount namespace the parent could copy no tree; this process has them in its own.
+    let Trees { rootfs, binds } = trees.map_or_else(|| Trees::open(plan), Ok)?;
     let slave = Attributes::propagation(MountPropagationFlags::DOWNSTREAM);
     mount::set_attributes(&rootfs, slave, true)
         .at("rootfs", "mount_setattr", &plan.rootfs, || "cannot cut the rootfs from the host".into())?;

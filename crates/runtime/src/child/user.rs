@@ -1,9 +1,10 @@
 //! Becoming the root of a user namespace: a new one, or one that is there already.
 
 use crate::fault::At;
-use crate::parent::sources::Sources;
+use crate::parent::sources::{Sources, Trees};
 use crate::parent::users;
 use crate::plan::{Plan, ProcessPlan};
+use crate::sync::Channel;
 use plimsoll_fault::Fault;
 use plimsoll_sys::process::Namespaces;
 use plimsoll_sys::procfs::Procfs;
@@ -22,6 +23,13 @@ pub(super) fn become_root() -> Result<(), Fault> {
     }
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).at("namespace", "setresgid", "", what)?;
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at("namespace", "setresuid", "", what)
+}
+
+/// What the root is made of, from the parent; without rights it has none to give, and this process has them in its own mount
+/// namespace.
+pub(super) fn receive_trees(channel: &Channel, plan: &Plan) -> Result<Option<Trees>, Fault> {
+    let fds = channel.receive_trees(Trees::count(plan));
+    Trees::from_fds(plan, fds.at("sync", "recvmsg", "", || "the runtime sends no mounts".into())?)
 }
 
 /// A new time namespace. Its clocks can be set until somebody is in it; joining it by its file puts this process into it,

@@ -99,9 +99,9 @@ fn steps(
         .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2));
-    users::settle(&plan, child, &sources, &ours)?;
+    users::settle(token, &plan, child, &sources, &ours)?;
     let net_devices = sources.net_devices;
-    drop((sources.rootfs, sources.binds, sources.namespaces, sources.own_pid));
+    drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
     let record = record(&plan, &request, &bundle, child, &cgroup)?;
     record.draft(&folder)?;

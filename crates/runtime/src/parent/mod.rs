@@ -2,6 +2,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod init;
+mod inside;
 pub(crate) mod limits;
 pub(crate) mod lsm;
 pub(crate) mod net_devices;

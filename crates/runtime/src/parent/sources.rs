@@ -9,16 +9,13 @@ use plimsoll_sys::process::Namespaces;
 use plimsoll_sys::{SingleThread, mount};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Everything of the host that one container is made of.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    /// A detached copy of the rootfs tree. None: without rights in the caller's mount namespace, the child takes one itself.
-    pub rootfs: Option<OwnedFd>,
-    /// One per mount of the plan: a detached copy of a bind mount's source, and whether it is a directory. Copied here, in
-    /// the host's mount namespace, so that shared propagation still reaches the host (and a user namespace cannot forbid it).
-    pub binds: Vec<Option<(OwnedFd, bool)>>,
+    /// None with a user namespace: then they come later.
+    pub trees: Option<Trees>,
     pub namespaces: Vec<(Namespaces, OwnedFd)>,
     pub net_devices: Vec<NetDevice>,
     /// The caller's own pid namespace, when the container's is joined.
@@ -27,16 +24,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     pub(crate) fn open(token: &SingleThread, plan: &Plan) -> Result<Self, Fault> {
-        let leave =
-            |fault: &Fault| plan.namespaces.own_user() && fault.details().errno == Some(Errno::PERM.raw_os_error());
-        let rootfs = match rootfs(plan) {
-            Err(fault) if leave(&fault) => None,
-            other => Some(other?),
-        };
-        let mut binds = Vec::with_capacity(plan.mounts.len());
-        for mount in &plan.mounts {
-            binds.push(if rootfs.is_some() { bind(mount)? } else { None });
-        }
+        let trees = if plan.namespaces.own_user() { None } else { Some(Trees::open(plan)?) };
         let open = |(kind, path): &(Namespaces, std::path::PathBuf)| {
             let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let what = || format!("config.json: /linux/namespaces: cannot join the namespace {}", path.display());
@@ -48,53 +36,75 @@ impl Sources {
         let joins_pid = namespaces.iter().any(|(kind, _)| *kind == Namespaces::PID);
         let own_pid = joins_pid.then(own_pid_namespace).transpose()?;
         let net_devices = net_devices::find(&plan.net_devices)?;
-        let sources = Self { rootfs, binds, namespaces, net_devices, own_pid };
-        sources.idmap_by_config(token, plan)?;
-        Ok(sources)
+        if let Some(trees) = &trees {
+            trees.idmap(token, plan, || Err(bad_config("/mounts", "an idmapped mount has no mappings")))?;
+        }
+        Ok(Self { trees, namespaces, net_devices, own_pid })
+    }
+}
+
+/// Detached copies of mounts. Made in the mount namespace of the caller, so that shared propagation still reaches the host; with
+/// a user namespace in the container's, so that what the host's mounts forbid is locked (mount_namespaces(7)).
+#[derive(Debug)]
+pub(crate) struct Trees {
+    pub rootfs: OwnedFd,
+    /// One per mount of the plan: a bind mount's source, and whether it is a directory.
+    pub binds: Vec<Option<(OwnedFd, bool)>>,
+}
+
+impl Trees {
+    pub(crate) fn open(plan: &Plan) -> Result<Self, Fault> {
+        let rootfs = rootfs(plan)?;
+        let binds = plan.mounts.iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Self { rootfs, binds })
     }
 
-    /// The mounts that say their mappings, and those that take them from a user namespace that is there already.
-    fn idmap_by_config(&self, token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
-        let mut made: Vec<(&IdMaps, OwnedFd)> = Vec::new();
-        for (mount, idmap, tree) in self.idmapped(plan) {
-            let tree = tree?;
-            let Some(maps) = &idmap.maps else {
-                let joined = self.namespaces.iter().find(|(kind, _)| *kind == Namespaces::USER);
-                joined.map_or(Ok(()), |(_, users)| apply(mount, idmap, tree, users))?;
-                continue;
-            };
-            if !made.iter().any(|(known, _)| *known == maps) {
-                made.push((maps, users::namespace(token, maps, &mount.pointer())?));
+    /// In the order of [`Self::from_fds`].
+    pub(super) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let binds = self.binds.iter().flatten().map(|(tree, _)| tree.as_fd());
+        std::iter::once(self.rootfs.as_fd()).chain(binds).collect()
+    }
+
+    /// How many descriptors those of a plan are.
+    pub(crate) fn count(plan: &Plan) -> usize {
+        1 + plan.mounts.iter().filter(|mount| mount.is_bind()).count()
+    }
+
+    /// What the parent of this process opened. `None`: nothing.
+    pub(crate) fn from_fds(plan: &Plan, fds: Vec<OwnedFd>) -> Result<Option<Self>, Fault> {
+        let mut fds = fds.into_iter();
+        let Some(rootfs) = fds.next() else { return Ok(None) };
+        let mut binds = Vec::with_capacity(plan.mounts.len());
+        for mount in &plan.mounts {
+            let tree = if mount.is_bind() { fds.next() } else { None };
+            binds.push(tree.map(|tree| is_directory(&tree).map(|directory| (tree, directory))).transpose()?);
+        }
+        Ok(Some(Self { rootfs, binds }))
+    }
+
+    /// Gives bind mounts the mappings that the config says, or else those of the container's user namespace, which `users`
+    /// opens.
+    pub(super) fn idmap(
+        &self,
+        token: &SingleThread,
+        plan: &Plan,
+        users: impl Fn() -> Result<OwnedFd, Fault>,
+    ) -> Result<(), Fault> {
+        let mut made: Vec<(&Option<IdMaps>, OwnedFd)> = Vec::new();
+        for (mount, bind) in plan.mounts.iter().zip(&self.binds) {
+            let (Some(idmap), Some((tree, _))) = (&mount.idmap, bind) else { continue };
+            if !made.iter().any(|(known, _)| *known == &idmap.maps) {
+                let namespace = match &idmap.maps {
+                    Some(maps) => users::namespace(token, maps, &mount.pointer())?,
+                    None => users()?,
+                };
+                made.push((&idmap.maps, namespace));
             }
-            if let Some((_, users)) = made.iter().find(|(known, _)| *known == maps) {
+            if let Some((_, users)) = made.iter().find(|(known, _)| *known == &idmap.maps) {
                 apply(mount, idmap, tree, users)?;
             }
         }
         Ok(())
-    }
-
-    /// The mounts that take the mappings of the container's new user namespace, which `users` opens. The child holds the same
-    /// trees.
-    pub(super) fn idmap_by_container(
-        &self,
-        plan: &Plan,
-        users: impl Fn() -> Result<OwnedFd, Fault>,
-    ) -> Result<(), Fault> {
-        for (mount, idmap, tree) in self.idmapped(plan).filter(|(_, idmap, _)| idmap.maps.is_none()) {
-            apply(mount, idmap, tree?, &users()?)?;
-        }
-        Ok(())
-    }
-
-    fn idmapped<'a>(
-        &'a self,
-        plan: &'a Plan,
-    ) -> impl Iterator<Item = (&'a MountPlan, &'a Idmap, Result<&'a OwnedFd, Fault>)> {
-        plan.mounts.iter().zip(&self.binds).filter_map(|(mount, bind)| {
-            let tree = bind.as_ref().map(|(tree, _)| tree);
-            let rights = || bad_config(&mount.pointer(), "an idmapped mount needs rights over the host's filesystem");
-            mount.idmap.as_ref().map(|idmap| (mount, idmap, tree.ok_or_else(rights)))
-        })
     }
 }
 
@@ -114,8 +124,7 @@ fn apply(mount: &MountPlan, idmap: &Idmap, tree: &OwnedFd, users: &OwnedFd) -> R
     })
 }
 
-/// A detached copy of the rootfs tree.
-pub(crate) fn rootfs(plan: &Plan) -> Result<OwnedFd, Fault> {
+fn rootfs(plan: &Plan) -> Result<OwnedFd, Fault> {
     let rootfs = mount::clone_path(&plan.rootfs, true).map_err(|error| {
         let what = format!("config.json: /root/path: cannot use the rootfs {}", plan.rootfs.display());
         let fault = Fault::invalid("mount", what).os("open_tree", &plan.rootfs, &error.into());
@@ -133,8 +142,7 @@ pub(crate) fn own_pid_namespace() -> Result<OwnedFd, Fault> {
     fd.at("namespace", "open", path, || "cannot open the runtime's own pid namespace".into())
 }
 
-/// A detached copy of a bind mount's source, and whether it is a directory.
-pub(crate) fn bind(plan: &MountPlan) -> Result<Option<(OwnedFd, bool)>, Fault> {
+fn bind(plan: &MountPlan) -> Result<Option<(OwnedFd, bool)>, Fault> {
     let MountKind::Bind { source, recursive } = &plan.kind else { return Ok(None) };
     let tree = mount::clone_path(source, *recursive).map_err(|error| {
         let what = format!("config.json: {}: cannot bind {}", plan.pointer(), source.display());

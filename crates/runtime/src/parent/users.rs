@@ -1,6 +1,7 @@
 //! User namespaces seen from outside: their mappings, and what a container's root may not do for itself.
 
-use super::sources::Sources;
+use super::inside;
+use super::sources::{Sources, Trees};
 use crate::fault::{At, Os, bad_config};
 use crate::plan::{IdMaps, Plan, ProcessPlan, mapping_lines, parse_mappings, rlimit_name};
 use crate::sync::{Channel, Message};
@@ -27,18 +28,40 @@ pub(crate) fn rootless() -> bool {
     !privileged() || initial().is_some_and(|map| map != everybody)
 }
 
-/// Gives a child that was born in a new user namespace its mappings, and lets it go on.
-pub(crate) fn settle(plan: &Plan, child: Pid, sources: &Sources, channel: &Channel) -> Result<(), Fault> {
-    let Some(maps) = plan.namespaces.users.as_ref().filter(|_| plan.namespaces.new.has(Namespaces::USER)) else {
+/// Gives a child in a user namespace what it needs to go on: the mappings of a new one, and the trees of its root.
+pub(crate) fn settle(
+    token: &SingleThread,
+    plan: &Plan,
+    child: Pid,
+    sources: &Sources,
+    channel: &Channel,
+) -> Result<(), Fault> {
+    if !plan.namespaces.own_user() {
         return Ok(());
-    };
+    }
     let proc = host_proc()?;
     let pid = child.as_raw_nonzero().get();
-    oom_score(&proc, &pid.to_string(), &plan.process)?;
-    raise_limits(Some(child), &plan.process)?;
-    map(&proc, pid, maps, "/linux")?;
-    sources.idmap_by_container(plan, || own_namespace(&proc, pid))?;
-    channel.send(&Message::Mapped).at("sync", "send", "", || "the container's process does not listen".into())
+    let what = || "the container's process does not listen".to_owned();
+    let new = plan.namespaces.users.as_ref().filter(|_| plan.namespaces.new.has(Namespaces::USER));
+    if let Some(maps) = new {
+        oom_score(&proc, &pid.to_string(), &plan.process)?;
+        raise_limits(Some(child), &plan.process)?;
+        map(&proc, pid, maps, "/linux")?;
+        channel.send(&Message::Mapped).at("sync", "send", "", what)?;
+    }
+    let trees = if privileged() { inside::run(token, &proc, pid, || Trees::open(plan))? } else { None };
+    let Some(trees) = trees.transpose()? else {
+        if let Some(mount) = plan.mounts.iter().find(|mount| mount.idmap.is_some()) {
+            return Err(bad_config(&mount.pointer(), "an idmapped mount needs rights over the host's filesystem"));
+        }
+        return channel.send_trees(&[]).at("sync", "send", "", what);
+    };
+    let joined = sources.namespaces.iter().find(|(kind, _)| *kind == Namespaces::USER);
+    trees.idmap(token, plan, || match joined {
+        Some((_, users)) => users.try_clone().at("idmap", "fcntl", "", || "cannot keep the user namespace".into()),
+        None => own_namespace(&proc, pid),
+    })?;
+    channel.send_trees(&trees.fds()).at("sync", "sendmsg", "", what)
 }
 
 /// A user namespace that nobody is in, with these mappings: for idmapped mounts.
