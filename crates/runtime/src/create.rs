@@ -29,7 +29,7 @@ pub struct CreateRequest<'a> {
     /// `MS_MOVE` + chroot in place of pivot_root, for a rootfs on the initial ramfs.
     pub no_pivot: bool,
     pub no_new_keyring: bool,
-    /// Refused for now.
+    /// The container's cgroup is a systemd scope (`cgroupsPath` is `slice:prefix:name`), made and removed by systemd.
     pub systemd_cgroup: bool,
 }
 

@@ -85,6 +85,9 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     if !own.iter().all(|path| matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT))) {
         empty(record)?;
     }
+    if let Some(unit) = &record.unit {
+        unit.stop()?;
+    }
     let first = own.first().map_or(Path::new(""), PathBuf::as_path);
     remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
     std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())

@@ -4,6 +4,7 @@
 mod child;
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod fault;
 mod hooks;
@@ -20,10 +21,13 @@ mod start;
 mod state;
 mod stdio;
 mod sync;
+mod systemd;
 mod time;
+mod update;
 
 pub use create::{CreateRequest, Created, create, run};
 pub use delete::delete;
+pub use events::{Happened, OomWatch, Stats, stats};
 pub use exec::{ExecRequest, exec};
 pub use kill::kill;
 pub use pause::{pause, resume};
@@ -32,7 +36,9 @@ pub use root::Root;
 pub use start::start;
 pub use state::{container_process, list, state};
 pub use stdio::Stdio;
+pub use systemd::PROPERTY as SYSTEMD_PROPERTY;
 pub use time::now_rfc3339;
+pub use update::{parse_resources, update};
 
 /// The names of the hook lists, in the order in which they run: for `features`.
 pub fn hook_names() -> [&'static str; 6] {

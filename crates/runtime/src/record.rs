@@ -5,8 +5,9 @@ use crate::fault::At;
 use crate::pause::Freezer;
 use crate::plan::Domain;
 use crate::root::Root;
+use crate::systemd::Unit;
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Spec, State, Status};
+use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Resources, Spec, State, Status};
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process::Namespaces;
 use rustix::process::Pid;
@@ -41,6 +42,12 @@ pub(crate) struct Record {
     /// Cgroup folders that were made for this container, parents included, outermost first.
     #[serde(default)]
     pub made: Vec<PathBuf>,
+    /// The systemd scope that the cgroup is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// `linux.resources` as the last `update` left them; none: as in the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 const STATE_FILE: &str = "state.json";
@@ -82,6 +89,12 @@ impl Record {
     pub(crate) fn publish(folder: &Path) -> Result<(), Fault> {
         std::fs::rename(folder.join(DRAFT_FILE), folder.join(STATE_FILE))
             .at("save", "rename", folder, || "cannot keep the container's state".into())
+    }
+
+    /// Replaces the record of a container that is there.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), Fault> {
+        self.draft(folder)?;
+        Self::publish(folder)
     }
 
     /// What a killed create had got to, if it got as far as a process.

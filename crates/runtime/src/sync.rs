@@ -11,6 +11,7 @@
 //! | parent | `Enter`   |          | those hooks succeeded: go on (only after `Mounted`)                         |
 //! | child  | `Listener`| a number | a filter that notifies is loaded: take its listener, my descriptor of that number |
 //! | parent | `Taken`   |          | it is taken, its agent will answer (only after `Listener`)                  |
+//! | parent | `Placed`  |          | systemd has put the child into its cgroup: go on (with that driver only)    |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
 //! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
 //! | child  | `Failed`  | `Fault`  | could not go on; the child exits after it                                   |
@@ -28,6 +29,7 @@ pub(crate) enum Message {
     Born(i32),
     Mapped,
     Trees,
+    Placed,
     Entered,
     Moved,
     Mounted,
@@ -113,6 +115,7 @@ fn encode(message: &Message) -> Vec<u8> {
         Message::Born(pid) => [b"B", &pid.to_le_bytes()[..]].concat(),
         Message::Mapped => vec![b'U'],
         Message::Trees => vec![b'T'],
+        Message::Placed => vec![b'P'],
         Message::Entered => vec![b'E'],
         Message::Moved => vec![b'e'],
         Message::Mounted => vec![b'M'],
@@ -140,6 +143,7 @@ fn decode(bytes: &[u8]) -> Option<Message> {
         b'B' => Message::Born(i32::from_le_bytes(rest.try_into().ok()?)),
         b'U' => Message::Mapped,
         b'T' => Message::Trees,
+        b'P' => Message::Placed,
         b'E' => Message::Entered,
         b'e' => Message::Moved,
         b'M' => Message::Mounted,
@@ -166,7 +170,8 @@ mod tests {
     fn every_message_survives_the_line() {
         let fault = Fault::new(Layer::OciRuntime, "mount", "cannot mount").syscall("fsmount", "/proc", 1);
         let (a, b) = Channel::pair().expect("a pair");
-        let born = [Message::Born(4711), Message::Mapped, Message::Entered, Message::Moved, Message::Mounted];
+        let born =
+            [Message::Placed, Message::Born(4711), Message::Mapped, Message::Entered, Message::Moved, Message::Mounted];
         let made = [Message::Enter, Message::Listener(7), Message::Taken, Message::Ready, Message::Execute];
         for message in born.into_iter().chain(made).chain([Message::Failed(fault)]) {
             a.send(&message).expect("sent");

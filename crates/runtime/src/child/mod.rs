@@ -66,6 +66,8 @@ pub(crate) struct Init<'a> {
     pub sources: Sources,
     /// v1 `tasks` files to write `0` to.
     pub tasks: Vec<OwnedFd>,
+    /// systemd moves this process to its cgroup: until then nothing is done.
+    pub placed_by_systemd: bool,
     pub request: CreateRequest<'a>,
     pub gate: Gate,
     /// Whether the parent can write to this process's files in `/proc` whatever it does.
@@ -88,9 +90,12 @@ fn fail(channel: &Channel, fault: Fault) -> ! {
 }
 
 fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<Infallible, Fault> {
-    let Init { plan, sources, tasks, request, gate, privileged } = init;
+    let Init { plan, sources, tasks, placed_by_systemd, request, gate, privileged } = init;
     let plan = &plan;
     settle(token, plan, channel, privileged)?;
+    if placed_by_systemd {
+        expect(channel, &Message::Placed)?;
+    }
     let proc = begin(tasks)?;
     // execCPUAffinity is not the init's (config.md).
     scheduling::affinity(&Scheduling::default())?;

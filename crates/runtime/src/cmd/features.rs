@@ -22,7 +22,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Fault> {
         "linux": {
             "namespaces": namespaces(),
             "capabilities": caps::NAMES.as_slice(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": sorted(seccomp::ACTIONS),
@@ -39,7 +39,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Fault> {
             "netDevices": { "enabled": true },
         },
         "annotations": { "plimsoll.runtime.version": env!("CARGO_PKG_VERSION") },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": [plimsoll_runtime::SYSTEMD_PROPERTY],
     }))
 }
 

@@ -12,7 +12,7 @@ global flags:
   --log FILE             where warnings and errors go (standard error)
   --log-format FORMAT    text or json; the last JSON line of a failure carries the whole fault
   --debug                accepted
-  --systemd-cgroup       refused for now
+  --systemd-cgroup       cgroups are systemd scopes; cgroupsPath is slice:prefix:name (cgroup v2)
   --rootless VALUE       accepted
 
 example: mkdir -p b/rootfs && cd b && plimrun spec && plimrun run --bundle . demo
@@ -64,7 +64,22 @@ const EXEC: &str = "\
 and --console-socket, --pidfd-socket, --pid-file, --preserve-fds as of create
 ";
 
-const PAGES: [Page; 14] = [
+const UPDATE: &str = "\
+  --resources, -r FILE   linux.resources as JSON (-: standard input), in place of all other flags
+  --memory, --memory-reservation, --memory-swap BYTES     -1: no limit; units k, m, g
+  --cpu-quota, --cpu-period, --cpu-burst MICROSECONDS
+  --cpu-rt-runtime, --cpu-rt-period MICROSECONDS          cgroup v1
+  --cpu-share N, --cpu-idle 0|1, --cpuset-cpus LIST, --cpuset-mems LIST
+  --pids-limit N, --blkio-weight N
+  --l3-cache-schema, --mem-bw-schema TEXT                 refused: no Intel RDT
+";
+
+const EVENTS: &str = "\
+  --stats                once, then end
+  --interval DURATION    between two figures (5s)
+";
+
+const PAGES: [Page; 16] = [
     page("create", "[flags] ID", "make a container from a bundle; its process waits for start", CREATE),
     page("start", "ID", "execute the program of a created container", ""),
     page("run", "[flags] ID", "create and start; in the foreground wait, give its exit code, delete", RUN),
@@ -89,6 +104,8 @@ const PAGES: [Page; 14] = [
     ),
     page("pause", "ID", "stop every process", ""),
     page("resume", "ID", "let a paused container go on", ""),
+    page("update", "[flags] ID", "change limits", UPDATE),
+    page("events", "[flags] ID", "print usage and out-of-memory events as JSON", EVENTS),
     page("ps", "[flags] ID [ps options]", "print the processes", "  --format, -f FORMAT    table or json\n"),
     page(
         "delete",

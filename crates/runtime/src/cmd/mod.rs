@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod foreground;
@@ -14,6 +15,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::args::{Global, usage};
 use plimsoll_fault::{Fault, Kind, Layer};
@@ -21,7 +23,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// runc's verbs that are known and not there.
-const LATER: [&str; 5] = ["checkpoint", "restore", "events", "update", "init"];
+const LATER: [&str; 3] = ["checkpoint", "restore", "init"];
 
 pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     if help::is_wanted(verb, &words) {
@@ -30,6 +32,7 @@ pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Res
     match verb {
         "create" => create::run(global, words),
         "delete" => delete::run(global, words),
+        "events" => events::run(global, words),
         "exec" => exec::run(global, words),
         "features" => features::run(words),
         "help" => help::help(),
@@ -42,6 +45,7 @@ pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Res
         "spec" => spec::run(words),
         "start" => start::run(global, words),
         "state" => state::run(global, words),
+        "update" => update::run(global, words),
         "version" => help::version(),
         later if LATER.contains(&later) => {
             let fault = Fault::new(Layer::OciRuntime, "parse", format!("{later} is not implemented"));

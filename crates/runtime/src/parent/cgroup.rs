@@ -3,9 +3,11 @@
 use super::limits::{limit_devices, write_all};
 use crate::fault::{At, bad_config};
 use crate::plan::{Plan, rules, v1_devices, v1_settings, v2_settings};
+use crate::systemd::{Unit, UnitPlan};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, processes, read_file, write_file};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
@@ -18,6 +20,8 @@ pub(crate) struct Cgroup {
     /// Folders that did not exist before, outermost first within each tree.
     pub made: Vec<PathBuf>,
     pub is_v2: bool,
+    /// Made and removed by systemd.
+    pub unit: Option<Unit>,
 }
 
 impl Cgroup {
@@ -39,6 +43,19 @@ impl Cgroup {
                 write_all(&self.folders, &settings)
             }
         }
+    }
+
+    /// Has systemd make the group and put `init` into it, and writes the limits that systemd has no property for, or not as
+    /// exactly. v2 only: on v1 systemd derives the device list anew at every daemon-reload.
+    pub(crate) fn placed(scope: &UnitPlan, init: Pid, plan: &Plan) -> Result<Self, Fault> {
+        let Layout::V2(tree) = layout()? else {
+            return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver on cgroup v1"));
+        };
+        let settings = v2_settings(&plan.resources)?;
+        let path = scope.start(init, &plan.resources, &tree.mount)?;
+        let folders = vec![(String::new(), path)];
+        write_all(&folders, &settings)?;
+        Ok(Self { folders, made: Vec::new(), is_v2: true, unit: Some(scope.unit.clone()) })
     }
 
     fn make_in(&mut self, tree: &Hierarchy, plan: &Plan, id: &str) -> Result<(), Fault> {

@@ -14,6 +14,7 @@ use crate::hooks::Place;
 use crate::plan::{Agent, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
+use crate::systemd::UnitPlan;
 use crate::{CreateRequest, Created, Root, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
@@ -76,11 +77,18 @@ fn steps(
         .at("load", "realpath", request.bundle, || format!("cannot find the bundle {}", request.bundle.display()))?;
     let config = read_config(&bundle)?;
     let plan = decide(root, &config, &bundle, &request)?;
+    let unit = request.systemd_cgroup.then(|| scope(&plan, request.id)).transpose()?;
     make_folder(&folder, request.id)?;
     rollback.push(Undo::StateFolder(folder.clone()));
     keep(&folder, &config, &plan)?;
     let sources = Sources::open(token, &plan)?;
-    let cgroup = make_cgroup(root, &plan, request.id, rollback)?;
+    let mut cgroup = match &unit {
+        None => make_cgroup(root, &plan, request.id, rollback)?,
+        Some(scope) => {
+            rollback.push(Undo::Unit(scope.unit.clone()));
+            Cgroup::default()
+        }
+    };
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let tasks = cgroup.tasks()?;
@@ -92,7 +100,9 @@ fn steps(
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
             drop((ours, v2));
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
-            child::init(token, child::Init { plan, sources, tasks, request, gate, privileged }, theirs)
+            let placed_by_systemd = unit.is_some();
+            let init = child::Init { plan, sources, tasks, placed_by_systemd, request, gate, privileged };
+            child::init(token, init, theirs)
         }
     };
     let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3)
@@ -100,6 +110,11 @@ fn steps(
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2));
     users::settle(token, &plan, child, &sources, &ours)?;
+    if let Some(scope) = &unit {
+        cgroup = Cgroup::placed(scope, child, &plan)?;
+        let sent = ours.send(&Message::Placed);
+        sent.at("sync", "send", "", || "the container's process does not listen".into())?;
+    }
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
@@ -126,9 +141,6 @@ fn steps(
 
 /// Everything that can be refused without making anything.
 fn decide(root: &Root, config: &[u8], bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
-    if request.systemd_cgroup {
-        return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver"));
-    }
     let plan = Plan::new(parse(config)?, bundle)?;
     terminal_agrees(&plan, request)?;
     lsm::check(&plan.process, "/process")?;
@@ -199,6 +211,10 @@ fn make_folder(folder: &Path, id: &str) -> Result<(), Fault> {
         Err(error) => Err(Fault::new(Layer::OciRuntime, "create", "cannot make the container's state folder")
             .os("mkdir", folder, &error)),
     }
+}
+
+fn scope(plan: &Plan, id: &str) -> Result<UnitPlan, Fault> {
+    UnitPlan::new(plan.cgroup_path.as_deref(), id, &plan.annotations)
 }
 
 fn make_cgroup(root: &Root, plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
@@ -324,6 +340,8 @@ fn record(
         hooks: plan.hooks.clone(),
         domain: plan.domain.clone(),
         made: cgroup.made.clone(),
+        unit: cgroup.unit.clone(),
+        resources: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Undo as data: each step that makes something pushes what takes it away again.
 
 use crate::record::Record;
+use crate::systemd::Unit;
 use plimsoll_fault::Fault;
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process;
@@ -22,6 +23,7 @@ pub(crate) enum Undo {
     Child(Pid, OwnedFd),
     /// The hooks of a container that was made and is no more.
     Poststop(Box<Record>),
+    Unit(Unit),
 }
 
 /// Undone in reverse order unless [`Rollback::keep`] is called.
@@ -68,6 +70,7 @@ fn run(step: Undo) -> io::Result<()> {
     match step {
         Undo::StateFolder(path) => std::fs::remove_dir_all(path),
         Undo::Cgroups { own, made } => remove_groups(&own, &made),
+        Undo::Unit(unit) => unit.stop().map_err(|fault| io::Error::other(fault.to_string())),
         Undo::Child(pid, pidfd) => {
             match process::signal(&pidfd, libc_kill()) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}

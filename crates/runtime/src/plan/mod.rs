@@ -21,7 +21,10 @@ pub(crate) use namespaces::{NamespacePlan, names as namespace_names};
 pub(crate) use net_devices::NetDevicePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
-pub(crate) use resources::{Missing, Rule, Setting, device_program, rules, v1_devices, v1_settings, v2_settings};
+pub(crate) use resources::{
+    Missing, Rule, Setting, check as check_resources, device_program, rules, swap_alone, v1_devices, v1_settings,
+    v2_settings, weight,
+};
 pub(crate) use scheduling::{Domain, MEMORY_MODES, Scheduling, memory_flags};
 
 use crate::fault::bad_config;

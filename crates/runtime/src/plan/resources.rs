@@ -9,7 +9,7 @@ mod v2;
 pub(crate) use device_program::device_program;
 pub(crate) use devices::{Rule, rules};
 pub(crate) use v1::{v1_devices, v1_settings};
-pub(crate) use v2::v2_settings;
+pub(crate) use v2::{swap_alone, v2_settings, weight};
 
 use crate::fault::bad_config;
 use plimsoll_fault::Fault;
@@ -68,7 +68,7 @@ impl Setting {
 }
 
 /// Refuses what cannot be meant on any host.
-pub(super) fn check(resources: Resources) -> Result<Resources, Fault> {
+pub(crate) fn check(resources: Resources) -> Result<Resources, Fault> {
     if let Some(memory) = &resources.memory {
         if let (Some(limit), Some(swap)) = (memory.limit, memory.swap)
             && swap > 0

@@ -1,6 +1,6 @@
 //! `linux.resources`: limits that a cgroup enforces. Absent means "leave as it is".
 
-use super::null;
+use super::{ParseError, null};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,13 @@ pub struct Resources {
     /// cgroup v2 file name to the value written to it.
     #[serde(default, deserialize_with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
+}
+
+impl Resources {
+    /// A document of its own, as `update` takes it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        super::parse::document(bytes)
+    }
 }
 
 /// `kind` absent or `a` means every kind; absent numbers mean every number; `access` is a subset of `rwm`.

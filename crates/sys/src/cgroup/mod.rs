@@ -6,6 +6,7 @@ mod dir;
 pub use dir::{Group, processes, read_file, write_file};
 
 use crate::file;
+use rustix::process::Pid;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,13 @@ pub fn detect() -> io::Result<Layout> {
     }
     let trees = lines.into_iter().filter(|(controllers, _)| !controllers.is_empty());
     Ok(Layout::V1(trees.filter_map(|(controllers, own)| mounted(controllers, own)).collect()))
+}
+
+/// The group of another process in the v2 tree, absolute within it.
+pub fn v2_group_of(pid: Pid) -> io::Result<PathBuf> {
+    let text = file::read_text(Path::new(&format!("/proc/{}/cgroup", pid.as_raw_nonzero())))?;
+    let found = parse(&text).into_iter().find(|(controllers, _)| controllers.is_empty());
+    found.map(|(_, own)| own).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn mounted(controllers: Vec<String>, own: PathBuf) -> Option<Hierarchy> {

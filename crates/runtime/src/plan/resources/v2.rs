@@ -66,7 +66,7 @@ fn cpu(cpu: &Cpu, out: &mut Vec<Setting>) {
 
 /// v1 shares (2–262144, 1024 by default) to v2 weight (1–10000, 100 by default): runc's and crun's quadratic curve through
 /// the three pairs of end and default values.
-fn weight(shares: u64) -> u64 {
+pub(crate) fn weight(shares: u64) -> u64 {
     let log = (shares.clamp(2, 262_144) as f64).log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
     (10f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
@@ -77,7 +77,7 @@ fn bytes(value: i64) -> String {
 }
 
 /// v1 counts memory and swap together, v2 swap alone. -1 is no limit; none is "leave it".
-fn swap_alone(memory: &Memory) -> Result<Option<i64>, Fault> {
+pub(crate) fn swap_alone(memory: &Memory) -> Result<Option<i64>, Fault> {
     let limit = memory.limit.filter(|l| *l != 0);
     match (memory.swap.filter(|s| *s != 0), limit) {
         // As v1 does: memory without limit means both without.
