@@ -3,6 +3,7 @@
 use crate::fault::At;
 use crate::hooks::Place;
 use crate::parent::cgroup::locate;
+use crate::parent::rdt;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
 use crate::{Root, hooks, kill};
@@ -90,6 +91,7 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     }
     let first = own.first().map_or(Path::new(""), PathBuf::as_path);
     remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
+    rdt::remove(record.rdt.as_ref())?;
     std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
 }
 

@@ -5,7 +5,7 @@ use crate::parent::cgroup;
 use crate::parent::init::{send_pidfd, write_pid};
 use crate::parent::sources::own_pid_namespace;
 use crate::parent::spawn::{PidNamespace, spawn, spawn_inside};
-use crate::parent::{lsm, notify, users};
+use crate::parent::{lsm, notify, rdt, users};
 use crate::plan::{Agent, ProcessPlan};
 use crate::record::Record;
 use crate::sync::{Channel, Message};
@@ -77,6 +77,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     } else {
         (cgroup::tasks_of(folders.iter().map(PathBuf::as_path))?, None)
     };
+    let tasks: Vec<OwnedFd> = tasks.into_iter().chain(rdt::tasks(record.rdt.as_ref())?).collect();
     let join = Namespaces::from_bits(record.namespaces);
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let before = process.scheduling.initial.as_ref().map(start_on).transpose()?;

@@ -2,6 +2,7 @@
 //! at create) and, while the init waits, `start.sock`.
 
 use crate::fault::At;
+use crate::parent::rdt::Rdt;
 use crate::pause::Freezer;
 use crate::plan::Domain;
 use crate::root::Root;
@@ -39,6 +40,8 @@ pub(crate) struct Record {
     pub hooks: Hooks,
     #[serde(default, skip_serializing_if = "Domain::is_default")]
     pub domain: Domain,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<Rdt>,
     /// Cgroup folders that were made for this container, parents included, outermost first.
     #[serde(default)]
     pub made: Vec<PathBuf>,

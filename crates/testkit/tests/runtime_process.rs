@@ -254,6 +254,9 @@ fn refusals_name_the_field() {
         ),
         ("/process/ioPriority", json!({ "class": "X" }), "/process/ioPriority/class"),
         ("/process/execCPUAffinity", json!({ "final": "x" }), "/process/execCPUAffinity/final"),
+        // Where resctrl is mounted, the machine has no such cache.
+        ("/linux/intelRdt", json!({ "l3CacheSchema": "L3:9999=f" }), "/linux/intelRdt"),
+        ("/linux/intelRdt", json!({ "closID": "a/b" }), "/linux/intelRdt/closID"),
         ("/linux/personality", json!({ "domain": "X" }), "/linux/personality/domain"),
         ("/linux/memoryPolicy", json!({ "mode": "MPOL_X" }), "/linux/memoryPolicy/mode"),
         ("/linux/memoryPolicy", json!({ "mode": "MPOL_BIND", "nodes": "900" }), "/linux/memoryPolicy"),

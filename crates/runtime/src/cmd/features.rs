@@ -33,7 +33,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Fault> {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": { "modes": sorted(memory_policy_modes()), "flags": sorted(memory_policy_flags()) },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },

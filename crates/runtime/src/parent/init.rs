@@ -4,6 +4,7 @@ use super::cgroup::Cgroup;
 use super::lsm;
 use super::net_devices::{self, NetDevice};
 use super::notify;
+use super::rdt::{self, Rdt};
 use super::sources::Sources;
 use super::spawn::{PidNamespace, spawn, spawn_inside};
 use super::undo::{Rollback, Undo, remove_groups};
@@ -91,7 +92,9 @@ fn steps(
     };
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
-    let tasks = cgroup.tasks()?;
+    let rdt = rdt::make(plan.rdt.as_ref(), request.id, rollback)?;
+    let mut tasks = cgroup.tasks()?;
+    tasks.extend(rdt::tasks(rdt.as_ref())?);
     let v2 = cgroup.v2_folder()?;
     let privileged = users::privileged();
     let (child, pidfd) = match spawn_init(token, &plan, &sources, v2.as_ref().map(AsFd::as_fd))? {
@@ -118,7 +121,7 @@ fn steps(
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
-    let record = record(&plan, &request, &bundle, child, &cgroup)?;
+    let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
     match cgroup.limit_devices(&plan) {
         // A program for devices needs CAP_BPF of the host.
@@ -323,6 +326,7 @@ fn record(
     bundle: &Path,
     child: Pid,
     cgroup: &Cgroup,
+    rdt: Option<Rdt>,
 ) -> Result<Record, Fault> {
     let pid = child.as_raw_nonzero().get();
     let (start_time, _) = process_start(pid).ok_or_else(died)?;
@@ -339,6 +343,7 @@ fn record(
         namespaces: plan.namespaces.all().bits(),
         hooks: plan.hooks.clone(),
         domain: plan.domain.clone(),
+        rdt,
         made: cgroup.made.clone(),
         unit: cgroup.unit.clone(),
         resources: None,

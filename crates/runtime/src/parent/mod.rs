@@ -7,6 +7,7 @@ pub(crate) mod limits;
 pub(crate) mod lsm;
 pub(crate) mod net_devices;
 pub(crate) mod notify;
+pub(crate) mod rdt;
 pub(crate) mod sources;
 pub(crate) mod spawn;
 pub(crate) mod undo;

@@ -20,6 +20,8 @@ pub(crate) enum Undo {
         own: Vec<PathBuf>,
         made: Vec<PathBuf>,
     },
+    /// Empty, of a filesystem of the kernel's.
+    Folder(PathBuf),
     Child(Pid, OwnedFd),
     /// The hooks of a container that was made and is no more.
     Poststop(Box<Record>),
@@ -69,6 +71,7 @@ impl Undo {
 fn run(step: Undo) -> io::Result<()> {
     match step {
         Undo::StateFolder(path) => std::fs::remove_dir_all(path),
+        Undo::Folder(path) => std::fs::remove_dir(path),
         Undo::Cgroups { own, made } => remove_groups(&own, &made),
         Undo::Unit(unit) => unit.stop().map_err(|fault| io::Error::other(fault.to_string())),
         Undo::Child(pid, pidfd) => {

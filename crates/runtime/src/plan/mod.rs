@@ -9,7 +9,7 @@ mod net_devices;
 mod number_list;
 mod options;
 mod process;
-mod refuse;
+mod rdt;
 mod resources;
 mod scheduling;
 mod sysctl;
@@ -21,6 +21,7 @@ pub(crate) use namespaces::{NamespacePlan, names as namespace_names};
 pub(crate) use net_devices::NetDevicePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
+pub(crate) use rdt::RdtPlan;
 pub(crate) use resources::{
     Missing, Rule, Setting, check as check_resources, device_program, rules, swap_alone, v1_devices, v1_settings,
     v2_settings, weight,
@@ -59,6 +60,7 @@ pub(crate) struct Plan {
     pub sysctls: Vec<(String, String)>,
     pub cgroup_path: Option<String>,
     pub resources: Resources,
+    pub rdt: Option<RdtPlan>,
     pub process: ProcessPlan,
     pub domain: Domain,
     pub seccomp: Option<Filter>,
@@ -87,7 +89,7 @@ impl Agent {
 impl Plan {
     /// Decides everything about `spec`, whose relative paths are relative to `bundle` (absolute).
     pub(crate) fn new(spec: Spec, bundle: &Path) -> Result<Self, Fault> {
-        refuse::whole(&spec)?;
+        version(&spec.oci_version)?;
         let linux = spec.linux.unwrap_or_default();
         let root = spec.root.ok_or_else(|| bad_config("/root", "missing"))?;
         let process = spec.process.ok_or_else(|| bad_config("/process", "missing"))?;
@@ -111,6 +113,7 @@ impl Plan {
             net_devices: net_devices::plan(&linux.net_devices, &namespaces)?,
             sysctls: sysctl::plan(&linux.sysctl, &namespaces)?,
             cgroup_path: linux.cgroups_path.filter(|p| !p.is_empty()),
+            rdt: linux.intel_rdt.as_ref().map(rdt::plan).transpose()?,
             resources: resources::check(linux.resources.unwrap_or_default())?,
             domain: Domain::new(linux.personality.as_ref(), linux.memory_policy.as_ref())?,
             warnings: warnings(&process, linux.personality.as_ref()),
@@ -122,6 +125,14 @@ impl Plan {
             namespaces,
             mounts,
         })
+    }
+}
+
+/// 1.x of any minor: newer minors only add fields.
+fn version(version: &str) -> Result<(), Fault> {
+    match version.split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(bad_config("/ociVersion", format!("{version:?} is not a version 1"))),
     }
 }
 
