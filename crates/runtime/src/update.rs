@@ -2,7 +2,7 @@
 
 use crate::Root;
 use crate::fault::At;
-use crate::parent::limits::{is_v2, write_all};
+use crate::parent::limits::{Before, is_v2, write_all};
 use crate::plan::{Setting, check_resources, v1_settings, v2_settings};
 use crate::record::Record;
 use plimsoll_fault::{Fault, Kind, Layer};
@@ -39,11 +39,12 @@ fn steps(record: &mut Record, folder: &Path, new: Resources) -> Result<(), Fault
     let wanted = check_resources(completed(new, &old))?;
     let settings = settings(record, &wanted)?;
     fits(record, wanted.memory.as_ref())?;
+    let before = Before::read(&record.cgroups, &settings);
+    write_all(&record.cgroups, &settings).map_err(|fault| before.put_back(fault))?;
     if let Some(unit) = &record.unit {
-        unit.update(&wanted)?;
-    }
-    if let Err(fault) = write_all(&record.cgroups, &settings) {
-        return Err(put_back(record, &old, fault));
+        unit.update(&wanted).map_err(|fault| before.put_back(fault))?;
+        // systemd wrote what it makes of the properties: a CPU quota in whole percents.
+        write_all(&record.cgroups, &settings)?;
     }
     record.resources = Some(merged(old, wanted));
     record.save(folder)
@@ -51,15 +52,6 @@ fn steps(record: &mut Record, folder: &Path, new: Resources) -> Result<(), Fault
 
 fn settings(record: &Record, resources: &Resources) -> Result<Vec<Setting>, Fault> {
     if is_v2(&record.cgroups) { v2_settings(resources) } else { v1_settings(resources) }
-}
-
-fn put_back(record: &Record, old: &Resources, fault: Fault) -> Fault {
-    let back = settings(record, old).and_then(|settings| write_all(&record.cgroups, &settings));
-    let unit = record.unit.as_ref().map_or(Ok(()), |unit| unit.update(old));
-    match back.and(unit) {
-        Ok(()) => fault,
-        Err(second) => fault.why(format!("putting the old limits back failed: {second}")),
-    }
 }
 
 /// A quota means nothing without its period, nor does a limit on memory and swap without the one on memory: what is not named

@@ -30,7 +30,8 @@ image() {
     mkdir -p "$cache"
     exec 9>"$cache/.lock"
     flock 9
-    recipe=$(cat "$here/guest.sh" "$here/init" "$here/guest-test.service" | sha256sum | cut -c1-12)
+    # The part of this script that makes images, and what it puts into them.
+    recipe=$({ sed -n '/^packages=/,/^run()/p' "$here/guest.sh"; cat "$here/init" "$here/guest-test.service"; } | sha256sum | cut -c1-12)
     # Offline: what was made before.
     found=$(ls -d "$cache"/image-*-"$recipe" 2>/dev/null | head -1)
     if [ -z "$found" ]; then
@@ -111,9 +112,15 @@ run() {
         -drive "file=$work/payload.ext4,format=raw,if=virtio,cache=unsafe" -device virtio-rng-pci \
         -append "console=ttyS0 quiet panic=-1 apparmor=1 security=apparmor systemd.unified_cgroup_hierarchy=1" &
     machine=$!
-    tail -n +1 -f --pid=$machine "$work/output"
+    tail -n +1 -f --pid=$machine "$work/output" &
+    shown=$!
     status=0
+    # The verdict is all that is waited for, not the way down.
+    while kill -0 $machine 2>/dev/null && ! grep -q '^GUEST EXIT' "$work/output"; do sleep 1; done
+    sleep 1
+    kill $machine 2>/dev/null || true
     wait $machine || status=$?
+    wait $shown || true
     code=$(sed -n 's/^GUEST EXIT \([0-9]*\)\r*$/\1/p' "$work/output" | tail -1)
     if [ -z "$code" ]; then
         tail -30 "$work/console" >&2

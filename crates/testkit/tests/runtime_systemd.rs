@@ -235,3 +235,63 @@ fn a_killed_container_leaves_no_unit() {
         assert_eq!(units.trim(), "", "{}", runtime.0);
     }
 }
+
+/// An ordinary user's own systemd: the scope is below his manager, with limits, and goes with the container. uid 1000 has a
+/// lasting session in the guest.
+#[test]
+fn a_users_own_systemd() {
+    const UID: u32 = 1000;
+    let session = PathBuf::from(format!("/run/user/{UID}"));
+    if !has_systemd() || !session.join("systemd/private").exists() {
+        drop(writeln!(
+            std::io::stderr(),
+            "NOT RUN: a_users_own_systemd needs a session of uid {UID} (./dev guest-test)"
+        ));
+        return;
+    }
+    for runtime in runtimes().into_iter().filter(|r| r.0 != "crun") {
+        let scratch = Scratch::new();
+        std::fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+        let made = bundle(&scratch);
+        let bundle = made.path.to_string_lossy().into_owned();
+        run(Command::new("chown").arg("-R").arg(format!("{UID}:{UID}")).arg(&made.path)).ok();
+        let program = scratch.join("runtime");
+        std::fs::copy(runtime.program(), &program).expect("a copy");
+        let id = scratch.id(runtime.0);
+        let state = scratch.dir("state");
+        run(Command::new("chown").arg(format!("{UID}:{UID}")).arg(&state)).ok();
+        let user = |args: &[&str]| {
+            let mut command = scratch.command("setpriv");
+            command.args([
+                &format!("--reuid={UID}"),
+                &format!("--regid={UID}"),
+                "--clear-groups",
+                "--inh-caps=-all",
+                "env",
+            ]);
+            command.arg(format!("XDG_RUNTIME_DIR={}", session.display()));
+            command.arg(format!("DBUS_SESSION_BUS_ADDRESS=unix:path={}/bus", session.display()));
+            run(command.arg(&program).arg("--root").arg(&state).arg("--systemd-cgroup").args(args))
+        };
+        std::fs::remove_file(made.path.join("config.json")).expect("the config");
+        user(&["spec", "--rootless", "--bundle", &bundle]).ok();
+        let text = std::fs::read(made.path.join("config.json")).expect("a config");
+        let mut config: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        config["process"]["terminal"] = json!(false);
+        config["process"]["args"] = json!(["sleep", "100"]);
+        config["linux"]["cgroupsPath"] = json!(format!("user.slice:{}:{}", scratch.cgroup_prefix(), runtime.0));
+        config["linux"]["resources"] = json!({ "memory": { "limit": 67_108_864 }, "pids": { "limit": 40 } });
+        std::fs::write(made.path.join("config.json"), config.to_string()).expect("written");
+        user(&["run", "--detach", "--bundle", &bundle, &id]).ok();
+        let unit = format!("{}-{}.scope", scratch.cgroup_prefix(), runtime.0);
+        let manager = format!("/sys/fs/cgroup/user.slice/user-{UID}.slice/user@{UID}.service");
+        let folder = Path::new(&manager).join("user.slice").join(&unit);
+        let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default().trim_end().to_owned();
+        assert_eq!((file("memory.max").as_str(), file("pids.max").as_str()), ("67108864", "40"), "{}", runtime.0);
+        assert_eq!(user(&["exec", &id, "true"]).code, 0, "{}", runtime.0);
+        user(&["update", "--pids-limit", "30", &id]).ok();
+        assert_eq!(file("pids.max"), "30", "{}", runtime.0);
+        user(&["delete", "--force", &id]).ok();
+        assert!(!folder.exists(), "{}: the scope is still there", runtime.0);
+    }
+}

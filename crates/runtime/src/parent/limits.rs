@@ -94,6 +94,55 @@ fn used(folder: &Path, file: &str, error: Errno) -> Option<String> {
     Some(format!("current usage: {usage}, peak usage: {peak}"))
 }
 
+/// What the files of some settings held before they were written.
+#[derive(Debug)]
+pub(crate) struct Before(Vec<(PathBuf, String, Vec<String>)>);
+
+impl Before {
+    /// A file that is not there, or cannot be read, has nothing to be put back.
+    pub(crate) fn read(folders: &Folders, settings: &[Setting]) -> Self {
+        let one = |setting: &Setting| {
+            let folder = folder_of(folders, &setting.controller)?;
+            let files = match &setting.missing {
+                Missing::Instead(other, _) => vec![setting.file.as_str(), other],
+                Missing::Refuse | Missing::Ignore => vec![setting.file.as_str()],
+            };
+            let found = files.into_iter().find_map(|file| Some((file, read_file(folder, file).ok()?)));
+            found.map(|(file, text)| (folder.to_owned(), file.to_owned(), lines(setting, &text)))
+        };
+        Self(settings.iter().filter_map(one).collect())
+    }
+
+    /// Writes it again, the last written first, and what depends on another value once more.
+    pub(crate) fn put_back(&self, fault: Fault) -> Fault {
+        let mut again = Vec::new();
+        for (folder, file, text) in self.0.iter().rev().flat_map(|(f, n, lines)| lines.iter().map(move |l| (f, n, l))) {
+            if write_file(folder, file, text).is_err() {
+                again.push((folder, file, text));
+            }
+        }
+        let failed = again.into_iter().find_map(|(folder, file, text)| {
+            write_file(folder, file, text).err().map(|error| format!("putting {text:?} back to {file} failed: {error}"))
+        });
+        failed.into_iter().fold(fault, Fault::why)
+    }
+}
+
+/// The writes that make a file what it was. Of a file with a line a device only the setting's device is of interest: it has no
+/// line when it has no limit, and 0 (v1) or `max` takes a limit away.
+fn lines(setting: &Setting, text: &str) -> Vec<String> {
+    let Some(device) = setting.value.split(' ').next().filter(|device| device.contains(':')) else {
+        // An empty list of CPUs is written as an empty line.
+        return vec![if text.is_empty() { "\n".to_owned() } else { text.to_owned() }];
+    };
+    let was = text.lines().find(|line| line.split(' ').next() == Some(device));
+    vec![match (was, setting.value.rsplit_once('=')) {
+        (Some(line), _) => line.to_owned(),
+        (None, Some((key, _))) => format!("{key}=max"),
+        (None, None) => format!("{device} 0"),
+    }]
+}
+
 /// v2 has no file for devices, but a program.
 pub(crate) fn limit_devices(folder: &Path, rules: &[Rule]) -> Result<(), Fault> {
     let Some(program) = device_program(rules) else { return Ok(()) };
@@ -102,4 +151,27 @@ pub(crate) fn limit_devices(folder: &Path, rules: &[Rule]) -> Result<(), Fault> 
     let folder = rustix::fs::open(folder, flags, Mode::empty()).at("cgroup", "open", folder, what)?;
     let program = bpf::load_device_program(&program).at("cgroup", "bpf", "BPF_PROG_LOAD", what)?;
     bpf::attach_device_program(&program, &folder).at("cgroup", "bpf", "BPF_PROG_ATTACH", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_put_back_as_they_were() {
+        let folder = std::env::temp_dir().join(format!("plimrun-limits-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let put = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+        put("pids.max", "max\n");
+        let pids = plimsoll_spec::runtime::Pids { limit: Some(12) };
+        let resources = plimsoll_spec::runtime::Resources { pids: Some(pids), ..Default::default() };
+        let settings = crate::plan::v2_settings(&resources).expect("settings");
+        let folders = [(String::new(), folder.clone())];
+        let before = Before::read(&folders, &settings);
+        write_all(&folders, &settings).expect("written");
+        assert_eq!(read_file(&folder, "pids.max").expect("read")[..2], *"12");
+        before.put_back(Fault::new(Layer::Caller, "update", "no"));
+        assert_eq!(read_file(&folder, "pids.max").expect("read"), "max");
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 }
