@@ -3,11 +3,11 @@
 
 use plimsoll_testkit::runtimes::Runtime;
 use plimsoll_testkit::{Bundle, Scratch, bundle, run};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change, mount_remount};
 use serde_json::{Value, json};
-use std::ffi::CStr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 const OURS: Runtime = Runtime("plimrun");
 const RUNC: Runtime = Runtime("runc");
@@ -16,7 +16,8 @@ const RUNC: Runtime = Runtime("runc");
 /// peer groups are the host's and never the same.
 const SHOW: &str = "cut -d' ' -f5- /proc/self/mountinfo | sed 's/ - .*//; s/:[0-9]*//g' | grep -E '^/(mnt|mnt/.*)? '";
 
-/// A folder tree of the host, with owners, for bind mounts: `tree` is a tmpfs with attributes, `tree/sub` another.
+/// A folder tree of the host, with owners, for bind mounts: `tree` is a mount with attributes, `tree/sub` one without. No tmpfs:
+/// that can be idmapped since Linux 6.3 only.
 struct Host {
     scratch: Scratch,
     tree: PathBuf,
@@ -25,13 +26,16 @@ struct Host {
 impl Host {
     fn new() -> Host {
         let scratch = Scratch::new();
-        std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        open_to_all(scratch.path());
         let tree = scratch.dir("tree");
-        let none: Option<&CStr> = None;
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-        mount("tmpfs", &tree, "tmpfs", flags, none).expect("a tmpfs");
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
+        mount_bind(&tree, &tree).expect("a mount");
+        mount_remount(&tree, flags, "").expect("attributes");
         let sub = scratch.dir("tree/sub");
-        mount("tmpfs", &sub, "tmpfs", MountFlags::empty(), none).expect("a tmpfs");
+        mount_bind(&sub, &sub).expect("a mount");
+        mount_remount(&sub, MountFlags::BIND | MountFlags::RELATIME, "").expect("attributes");
+        open_to_all(&tree);
+        open_to_all(&sub);
         for (file, owner) in [("file", 1), ("sub/file", 2)] {
             std::fs::write(tree.join(file), "content").expect("a file");
             chown(tree.join(file), Some(owner), Some(owner)).expect("chown");
@@ -41,7 +45,7 @@ impl Host {
 
     fn bundle(&self) -> Bundle {
         let mut made = bundle(&self.scratch);
-        std::fs::set_permissions(&made.path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        open_to_all(&made.path);
         std::fs::create_dir(made.path.join("rootfs/mnt")).expect("a folder");
         made.set("/root/readonly", json!(false));
         made
@@ -57,7 +61,11 @@ impl Host {
         let [(ours, said), (theirs, they_said)] = [OURS, RUNC].map(|runtime| {
             let mut made = self.bundle();
             prepare(&mut made);
-            let output = runtime.run(&self.scratch, &made);
+            let mut output = runtime.run(&self.scratch, &made);
+            // runc takes it for a failure when the process ends before it has looked.
+            while output.stderr.contains("container process is already dead") {
+                output = runtime.run(&self.scratch, &made);
+            }
             ((output.code, output.stdout), output.stderr)
         });
         assert_eq!(ours, theirs, "plimrun (left): {said}\nrunc: {they_said}");
@@ -73,6 +81,10 @@ impl Host {
         assert_eq!(code, 0, "{mounts:?}");
         stdout
     }
+}
+
+fn open_to_all(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
 }
 
 fn map(host: u32, size: u32) -> Value {
@@ -213,6 +225,31 @@ fn propagation_of_binds_and_of_the_root() {
             made.set("/linux/rootfsPropagation", json!(word)).args(&["/bin/sh", "-c", SHOW]);
         });
         assert_eq!(code, 0, "{word}");
+    }
+}
+
+/// What the host mounts in the bundle while the container runs stays outside, whatever the bundle is on.
+#[test]
+fn later_mounts_of_the_host_in_the_rootfs_stay_outside() {
+    let mut host = Host::new();
+    for runtime in [OURS, RUNC] {
+        let mut made = host.bundle();
+        let rootfs = made.path.join("rootfs");
+        mount_bind(&made.path, &made.path).expect("a mount");
+        mount_change(&made.path, MountPropagationFlags::SHARED).expect("shared");
+        made.args(&["/bin/sh", "-c", "touch /started; while [ ! -e /mounted ]; do sleep 0.01; done; ls /mnt"]);
+        let out = host.scratch.file("out", "");
+        let mut command = runtime.command(&host.scratch);
+        command.args(["run", "--bundle"]).arg(&made.path).arg(host.scratch.id(runtime.0)).stdin(Stdio::null());
+        command.stdout(std::fs::File::create(&out).expect("a file"));
+        let child = host.scratch.spawn(&mut command);
+        while !rootfs.join("started").exists() && child.try_wait().expect("waits").is_none() {
+            std::thread::yield_now();
+        }
+        mount_bind(&host.tree, rootfs.join("mnt")).expect("a mount");
+        std::fs::write(rootfs.join("mounted"), "").expect("a file");
+        assert!(host.scratch.last_child().wait().expect("waits").success(), "{}", runtime.0);
+        assert_eq!(std::fs::read_to_string(&out).expect("the output"), "", "{}", runtime.0);
     }
 }
 

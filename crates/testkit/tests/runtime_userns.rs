@@ -377,3 +377,24 @@ fn a_namespace_that_the_new_user_namespace_does_not_own() {
         assert_eq!(seen, format!("{}\n         0     100000      65536\n", link().display()), "{}", runtime.0);
     }
 }
+
+/// A path is no way to the host's own network settings.
+#[test]
+fn sysctls_of_a_joined_namespace_that_is_the_hosts() {
+    for runtime in [OURS, Runtime("runc")] {
+        let scratch = Scratch::new();
+        let mut made = bundle(&scratch);
+        for namespace in made.config["linux"]["namespaces"].as_array_mut().expect("a list") {
+            if namespace["type"] == "network" {
+                namespace["path"] = json!("/proc/self/ns/net");
+            }
+        }
+        made.args(&["true"]);
+        runtime.run(&scratch, &made).ok();
+        let now = std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").expect("a sysctl");
+        made.set("/linux/sysctl", json!({ "net.ipv4.ip_default_ttl": now.trim() }));
+        let output = runtime.run(&scratch, &made);
+        assert_eq!(output.code, 1, "{}: {output:?}", runtime.0);
+        assert!(runtime != OURS || output.stderr.contains("/linux/sysctl/net.ipv4.ip_default_ttl"), "{output:?}");
+    }
+}

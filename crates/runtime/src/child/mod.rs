@@ -23,7 +23,7 @@ pub(crate) use user::{join_all, join_users};
 
 use crate::fault::At;
 use crate::hooks::Place;
-use crate::parent::sources::Sources;
+use crate::parent::sources::{self, Sources};
 use crate::parent::spawn::conceal;
 use crate::parent::users;
 use crate::plan::{Plan, ProcessPlan, Scheduling};
@@ -183,8 +183,7 @@ fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Res
         for (kind, fd) in &sources.namespaces {
             // The pid namespace was joined by being born into it.
             if *kind != Namespaces::PID {
-                ns::join(token, fd, *kind)
-                    .at("namespace", "setns", "", || "cannot join a namespace of the config".into())?;
+                ns::join(token, fd, *kind).map_err(|error| sources::not_joined(*kind, error))?;
             }
         }
     }

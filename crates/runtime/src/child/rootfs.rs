@@ -28,6 +28,13 @@ pub(super) fn build(plan: &Plan, trees: Option<Trees>) -> Result<RootDir, Fault>
     let slave = Attributes::propagation(MountPropagationFlags::DOWNSTREAM);
     mount::set_attributes(&rootfs, slave, true)
         .at("rootfs", "mount_setattr", &plan.rootfs, || "cannot cut the rootfs from the host".into())?;
+    // What the host mounts below the bundle from now on is not the container's (config-linux.md, "Rootfs Mount Propagation").
+    mount::set_attributes(&rootfs, Attributes::propagation(MountPropagationFlags::PRIVATE), false).at(
+        "rootfs",
+        "mount_setattr",
+        &plan.rootfs,
+        || "cannot cut the rootfs from the host".into(),
+    )?;
     attach(plan, &rootfs).at("rootfs", "move_mount", &plan.rootfs, || "cannot attach the rootfs".into())?;
     let root = RootDir::from_fd(rootfs);
     mounts::make(&root, plan, binds)?;

@@ -1,7 +1,7 @@
 //! Becoming the root of a user namespace: a new one, or one that is there already.
 
 use crate::fault::At;
-use crate::parent::sources::{Sources, Trees};
+use crate::parent::sources::{Sources, Trees, not_joined};
 use crate::parent::users;
 use crate::plan::{Plan, ProcessPlan};
 use crate::sync::Channel;
@@ -68,21 +68,20 @@ pub(crate) fn join_all(token: &SingleThread, plan: &Plan, sources: &Sources) -> 
         users::raise_limits(None, &plan.process)?;
     }
     let join = |kind: Namespaces, fd: &OwnedFd| ns::join(token, fd, kind);
-    let what = || "cannot join a namespace of the config".to_owned();
     let mut later = Vec::new();
     for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind != Namespaces::USER) {
         match join(*kind, fd) {
             Err(Errno::PERM) if joins_user => later.push((*kind, fd)),
-            other => other.at("namespace", "setns", "", what)?,
+            other => other.map_err(|error| not_joined(*kind, error))?,
         }
     }
     for (kind, fd) in sources.namespaces.iter().filter(|(kind, _)| *kind == Namespaces::USER) {
-        join(*kind, fd).at("namespace", "setns", "user", || "cannot join the user namespace of the config".into())?;
+        join(*kind, fd).map_err(|error| not_joined(*kind, error))?;
         plan.namespaces.users.as_ref().map_or(Ok(()), users::verify)?;
         become_root()?;
     }
     for (kind, fd) in later {
-        join(kind, fd).at("namespace", "setns", "", what)?;
+        join(kind, fd).map_err(|error| not_joined(kind, error))?;
     }
     offsets.map_or(Ok(()), |offsets| unshare_clocks(token, &offsets, plan))
 }

@@ -3,9 +3,10 @@
 use super::net_devices::{self, NetDevice};
 use super::users;
 use crate::fault::{At, Os, bad_config};
-use crate::plan::{IdMaps, Idmap, MountKind, MountPlan, Plan};
+use crate::plan::{IdMaps, Idmap, MountKind, MountPlan, Plan, kind_name, namespace_of};
 use plimsoll_fault::{Fault, Kind};
 use plimsoll_sys::process::Namespaces;
+use plimsoll_sys::procfs::Procfs;
 use plimsoll_sys::{SingleThread, mount};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -33,6 +34,7 @@ impl Sources {
                 .map(|fd| (*kind, fd))
         };
         let namespaces: Vec<_> = plan.namespaces.join.iter().map(open).collect::<Result<_, _>>()?;
+        spare_the_host(plan, &namespaces)?;
         let joins_pid = namespaces.iter().any(|(kind, _)| *kind == Namespaces::PID);
         let own_pid = joins_pid.then(own_pid_namespace).transpose()?;
         let net_devices = net_devices::find(&plan.net_devices)?;
@@ -40,6 +42,38 @@ impl Sources {
             trees.idmap(token, plan, || Err(bad_config("/mounts", "an idmapped mount has no mappings")))?;
         }
         Ok(Self { trees, namespaces, net_devices, own_pid })
+    }
+}
+
+/// A sysctl of a namespace that is joined, but is the caller's own, would change the host.
+fn spare_the_host(plan: &Plan, namespaces: &[(Namespaces, OwnedFd)]) -> Result<(), Fault> {
+    for (path, _) in &plan.sysctls {
+        let Some(kind) = namespace_of(path) else { continue };
+        let Some((_, joined)) = namespaces.iter().find(|(joined, _)| *joined == kind) else { continue };
+        let what = || format!("cannot look at the {} namespace", kind_name(kind));
+        let own = Procfs::host().and_then(|proc| proc.namespace("self", kind));
+        let own = own.and_then(rustix::fs::fstat).at("namespace", "fstat", "/proc/self/ns", what)?;
+        let joined = rustix::fs::fstat(joined).at("namespace", "fstat", "", what)?;
+        if (own.st_dev, own.st_ino) == (joined.st_dev, joined.st_ino) {
+            let pointer = format!("/linux/sysctl/{}", path.replace('/', "."));
+            return Err(bad_config(&pointer, format!("the {} namespace to join is the host's", kind_name(kind))));
+        }
+    }
+    Ok(())
+}
+
+/// The namespace file `fd` could not be joined.
+pub(crate) fn not_joined(kind: Namespaces, error: Errno) -> Fault {
+    let what = format!("config.json: /linux/namespaces: cannot join the {} namespace", kind_name(kind));
+    let fault = Fault::new(plimsoll_fault::Layer::OciRuntime, "namespace", what)
+        .os("setns", kind_name(kind), &error.into())
+        .detail(|d| d.pointer = Some("/linux/namespaces".to_owned()));
+    match error {
+        Errno::INVAL if kind == Namespaces::USER => {
+            fault.hint("its path is no user namespace, or the runtime is in it")
+        }
+        Errno::INVAL => fault.hint("its path is no namespace of that kind"),
+        _ => fault,
     }
 }
 

@@ -17,7 +17,7 @@ mod sysctl;
 pub(crate) use devices::DevicePlan;
 pub(crate) use mappings::{IdMaps, lines as mapping_lines, parse as parse_mappings};
 pub(crate) use mounts::{Idmap, MountKind, MountPlan};
-pub(crate) use namespaces::{NamespacePlan, names as namespace_names};
+pub(crate) use namespaces::{NamespacePlan, kind_name, names as namespace_names};
 pub(crate) use net_devices::NetDevicePlan;
 pub(crate) use options::names as mount_options;
 pub(crate) use process::{ProcessPlan, rlimit_name};
@@ -27,6 +27,7 @@ pub(crate) use resources::{
     v2_settings, weight,
 };
 pub(crate) use scheduling::{Domain, MEMORY_MODES, Scheduling, memory_flags};
+pub(crate) use sysctl::namespace_of;
 
 use crate::fault::bad_config;
 use crate::seccomp::{Arch, Filter};

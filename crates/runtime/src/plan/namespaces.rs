@@ -107,10 +107,6 @@ impl NamespacePlan {
         self.separate(Namespaces::UTS)
     }
 
-    pub(crate) fn own_ipc(&self) -> bool {
-        self.separate(Namespaces::IPC)
-    }
-
     pub(crate) fn own_user(&self) -> bool {
         self.separate(Namespaces::USER)
     }
@@ -139,6 +135,11 @@ pub(crate) fn names() -> Vec<&'static str> {
 fn kind(name: &str, pointer: &str) -> Result<Namespaces, Fault> {
     let known = KINDS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
     known.ok_or_else(|| bad_config(&format!("{pointer}/type"), format!("unknown namespace {name:?}")))
+}
+
+/// The specification's word for one kind, for reports.
+pub(crate) fn kind_name(kind: Namespaces) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| *name)
 }
 
 #[cfg(test)]

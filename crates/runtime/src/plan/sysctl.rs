@@ -3,6 +3,7 @@
 use super::NamespacePlan;
 use crate::fault::bad_config;
 use plimsoll_fault::Fault;
+use plimsoll_sys::process::Namespaces;
 use std::collections::BTreeMap;
 
 const IPC: [&str; 8] = [
@@ -46,22 +47,28 @@ fn path(key: &str) -> Option<String> {
 }
 
 fn allowed(path: &str, namespaces: &NamespacePlan) -> Result<(), &'static str> {
-    if path.starts_with("net/") {
-        return if namespaces.own_net() { Ok(()) } else { Err("needs a network namespace of its own") };
-    }
-    if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
-        return if namespaces.own_ipc() { Ok(()) } else { Err("needs an ipc namespace of its own") };
-    }
-    if path.starts_with("user/") {
-        return if namespaces.own_user() { Ok(()) } else { Err("needs a user namespace of its own") };
-    }
-    if path == "kernel/domainname" {
-        return if namespaces.own_uts() { Ok(()) } else { Err("needs a uts namespace of its own") };
-    }
     if path == "kernel/hostname" {
         return Err("the hostname is set by /hostname");
     }
-    Err("is not of any namespace: it would change the host")
+    let Some(kind) = namespace_of(path) else { return Err("is not of any namespace: it would change the host") };
+    match kind {
+        kind if namespaces.separate(kind) => Ok(()),
+        Namespaces::NET => Err("needs a network namespace of its own"),
+        Namespaces::IPC => Err("needs an ipc namespace of its own"),
+        Namespaces::USER => Err("needs a user namespace of its own"),
+        _ => Err("needs a uts namespace of its own"),
+    }
+}
+
+/// Which namespace holds the sysctl. None: the host itself.
+pub(crate) fn namespace_of(path: &str) -> Option<Namespaces> {
+    match path {
+        "kernel/domainname" => Some(Namespaces::UTS),
+        _ if path.starts_with("net/") => Some(Namespaces::NET),
+        _ if path.starts_with("user/") => Some(Namespaces::USER),
+        _ if path.starts_with("fs/mqueue/") || IPC.contains(&path) => Some(Namespaces::IPC),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -80,10 +87,7 @@ mod tests {
 
     #[test]
     fn the_hosts_are_refused() {
-        let own = NamespacePlan {
-            new: plimsoll_sys::process::Namespaces::NET.with(plimsoll_sys::process::Namespaces::IPC),
-            ..NamespacePlan::default()
-        };
+        let own = NamespacePlan { new: Namespaces::NET.with(Namespaces::IPC), ..NamespacePlan::default() };
         assert!(allowed("net/ipv4/ip_forward", &own).is_ok());
         assert!(allowed("net/ipv4/ip_forward", &NamespacePlan::default()).is_err());
         assert!(allowed("kernel/core_pattern", &own).is_err());
