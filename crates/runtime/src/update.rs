@@ -7,7 +7,7 @@ use crate::plan::{Setting, check_resources, v1_settings, v2_settings};
 use crate::record::Record;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Resources, Status, ThrottleDevice, WeightDevice};
-use plimsoll_sys::cgroup::read_file;
+use plimsoll_sys::cgroup::{read_file, write_file};
 use std::path::Path;
 
 /// `linux.resources` from its JSON: for callers that have it in a file.
@@ -21,10 +21,28 @@ pub fn parse_resources(text: &[u8]) -> Result<Resources, Fault> {
 }
 
 /// Sets the limits that `new` names and leaves the others as they are. Device rules are left alone: what a hook allowed
-/// besides would be lost. When a limit cannot be set, those that were are put back.
-pub fn update(root: &Root, id: &str, new: Resources) -> Result<(), Fault> {
+/// besides would be lost. When a limit cannot be set, those that were are put back. `schemata` are lines for the container's
+/// resctrl group (`L3:0=f`), which must be there.
+pub fn update(root: &Root, id: &str, new: Resources, schemata: &[&str]) -> Result<(), Fault> {
     let (mut record, folder) = Record::load(root, id)?;
-    steps(&mut record, &folder, new).map_err(|fault| fault.in_container(id))
+    let done = allot(&record, schemata).and_then(|()| steps(&mut record, &folder, new));
+    done.map_err(|fault| fault.in_container(id))
+}
+
+fn allot(record: &Record, schemata: &[&str]) -> Result<(), Fault> {
+    if schemata.is_empty() {
+        return Ok(());
+    }
+    let Some(rdt) = &record.rdt else {
+        let what = "updating a non-existent Intel RDT configuration is not supported";
+        return Err(Fault::new(Layer::Caller, "update", what).kind(Kind::FailedPrecondition));
+    };
+    for line in schemata.iter().flat_map(|text| text.lines()) {
+        let what = || format!("cannot write {line:?} to the container's resctrl group");
+        let path = rdt.group.join("schemata");
+        write_file(&rdt.group, "schemata", &format!("{line}\n")).at("update", "write", path, what)?;
+    }
+    Ok(())
 }
 
 fn steps(record: &mut Record, folder: &Path, new: Resources) -> Result<(), Fault> {

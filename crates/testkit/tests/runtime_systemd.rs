@@ -146,6 +146,21 @@ fn a_reload_keeps_device_limits() {
     }
 }
 
+/// On a machine without systemd, under plimrun as under runc, and nothing is left.
+#[test]
+fn without_systemd_it_is_refused() {
+    if Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    for runtime in runtimes().into_iter().filter(|r| r.0 != "crun") {
+        let case = Case::new(runtime);
+        let bundle = case.made.path.to_string_lossy().into_owned();
+        let output = case.verb(&["run", "--detach", "--bundle", &bundle, &case.id()]);
+        assert!(output.code == 1 && output.stderr.contains("systemd"), "{}: {}", runtime.0, output.stderr);
+        assert_eq!(case.scratch.lasting(), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn update_reaches_files_and_properties() {
     if !has_systemd() {

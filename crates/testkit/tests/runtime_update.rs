@@ -207,7 +207,7 @@ fn bad_updates_change_nothing() {
         (&["--memory", "32M", "--memory-swap", "16M"], "swap"),
         (&["-r", &bad_json], "/memory/limit"),
         (&["-r", "/no/such/file"], "/no/such/file"),
-        (&["--l3-cache-schema", "L3:0=f"], "l3-cache-schema"),
+        (&["--l3-cache-schema", "L3:0=f"], "Intel RDT"),
     ];
     for (args, says) in cases {
         let output = case.update(args);

@@ -71,7 +71,7 @@ const UPDATE: &str = "\
   --cpu-rt-runtime, --cpu-rt-period MICROSECONDS          cgroup v1
   --cpu-share N, --cpu-idle 0|1, --cpuset-cpus LIST, --cpuset-mems LIST
   --pids-limit N, --blkio-weight N
-  --l3-cache-schema, --mem-bw-schema TEXT                 refused: no Intel RDT
+  --l3-cache-schema, --mem-bw-schema TEXT                 lines for the container's resctrl group
 ";
 
 const EVENTS: &str = "\

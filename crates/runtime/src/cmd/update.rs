@@ -1,7 +1,7 @@
 //! `plimrun update [--resources FILE|-] [--memory BYTES] … ID`: runc's flags. With `--resources` the others are ignored.
 
 use crate::args::{Flag, Global, Parsed, parse, usage};
-use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_fault::{Fault, Layer};
 use plimsoll_spec::runtime::{BlockIo, Cpu, Memory, Pids, Resources};
 use std::ffi::OsString;
 use std::io::Read;
@@ -41,19 +41,16 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
         Some(path) => plimsoll_runtime::parse_resources(&read(path)?)?,
         None => from_flags(&parsed)?,
     };
-    for schema in ["l3-cache-schema", "mem-bw-schema"] {
-        if parsed.value(schema).is_some_and(|value| !value.is_empty()) {
-            let what = format!("--{schema}: updating a non-existent Intel RDT configuration is not supported");
-            return Err(usage(what).kind(Kind::Unimplemented));
-        }
-    }
+    let schemata: Vec<&str> =
+        ["l3-cache-schema", "mem-bw-schema"].iter().filter_map(|flag| parsed.value(flag)).collect();
+    let schemata: Vec<&str> = schemata.into_iter().filter(|text| !text.is_empty()).collect();
     let root = global.root()?;
     if let Some(memory) = &mut resources.memory
         && (memory.kernel.take().is_some() | memory.kernel_tcp.take().is_some())
     {
         global.log.warn("Kernel memory settings are ignored");
     }
-    plimsoll_runtime::update(&root, parsed.id()?, resources)?;
+    plimsoll_runtime::update(&root, parsed.id()?, resources, &schemata)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ use crate::fault::{At, bad_config};
 use crate::plan::{Plan, rules, v1_devices, v1_settings, v2_settings};
 use crate::systemd::{Unit, UnitPlan};
 use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_spec::runtime::Resources;
 use plimsoll_sys::cgroup::{Group, Hierarchy, Layout, detect, processes, read_file, write_file};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -46,11 +47,9 @@ impl Cgroup {
     }
 
     /// Has systemd make the group and put `init` into it, and writes the limits that systemd has no property for, or not as
-    /// exactly. v2 only: on v1 systemd derives the device list anew at every daemon-reload.
+    /// exactly.
     pub(crate) fn placed(scope: &UnitPlan, init: Pid, plan: &Plan) -> Result<Self, Fault> {
-        let Layout::V2(tree) = layout()? else {
-            return Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver on cgroup v1"));
-        };
+        let tree = tree_of_scopes()?;
         let settings = v2_settings(&plan.resources)?;
         let path = scope.start(init, &plan.resources, &tree.mount)?;
         let folders = vec![(String::new(), path)];
@@ -103,6 +102,21 @@ impl Cgroup {
         }
         v2_folder_of(self.folders.iter().map(|(_, path)| path.as_path()))
     }
+}
+
+/// On v1 systemd derives the device list anew at every daemon-reload: there it has no scopes of ours.
+fn tree_of_scopes() -> Result<Hierarchy, Fault> {
+    match layout()? {
+        Layout::V2(tree) => Ok(tree),
+        Layout::V1(_) => {
+            Err(crate::fault::unimplemented("/linux/cgroupsPath", "the systemd cgroup driver on cgroup v1"))
+        }
+    }
+}
+
+/// What can be said about limits of a scope before it is there.
+pub(crate) fn check_scopes(resources: &Resources) -> Result<(), Fault> {
+    tree_of_scopes().and_then(|_| v2_settings(resources)).map(drop)
 }
 
 pub(crate) fn layout() -> Result<Layout, Fault> {

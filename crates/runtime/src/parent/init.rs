@@ -1,6 +1,6 @@
 //! `create` and `run` up to the point where the container's init waits: one straight path.
 
-use super::cgroup::Cgroup;
+use super::cgroup::{self, Cgroup};
 use super::lsm;
 use super::net_devices::{self, NetDevice};
 use super::notify;
@@ -217,7 +217,10 @@ fn make_folder(folder: &Path, id: &str) -> Result<(), Fault> {
 }
 
 fn scope(plan: &Plan, id: &str) -> Result<UnitPlan, Fault> {
-    UnitPlan::new(plan.cgroup_path.as_deref(), id, &plan.annotations)
+    let scope = UnitPlan::new(plan.cgroup_path.as_deref(), id, &plan.annotations)?;
+    scope.unit.check_host()?;
+    cgroup::check_scopes(&plan.resources)?;
+    Ok(scope)
 }
 
 fn make_cgroup(root: &Root, plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {

@@ -65,7 +65,8 @@ fn failed(folders: &Folders, setting: &Setting, error: Errno) -> Fault {
     let pointer = format!("/linux/resources{}", setting.pointer);
     let (file, value) = (&setting.file, &setting.value);
     let mut what = format!("config.json: {pointer}: cannot write {value:?} to {file}");
-    let mut layer = Layer::OciRuntime;
+    // A file that is not there is a kernel without that limit.
+    let mut layer = if error == Errno::NOENT { Layer::Kernel } else { Layer::OciRuntime };
     // A file that is not there, of a v2 group in which the controller is not on.
     if matches!(error, Errno::NOENT | Errno::ACCESS | Errno::PERM) && is_v2(folders) {
         let on = read_file(folder, "cgroup.controllers").unwrap_or_default();

@@ -136,6 +136,15 @@ impl UnitPlan {
 }
 
 impl Unit {
+    /// Refused before anything is made: this machine was not booted with systemd (sd_booted(3)).
+    pub(crate) fn check_host(&self) -> Result<(), Fault> {
+        if Path::new("/run/systemd/system").is_dir() {
+            return Ok(());
+        }
+        let what = "systemd not running on this host, cannot use systemd cgroups manager";
+        Err(Fault::new(Layer::Caller, "cgroup", what).kind(Kind::FailedPrecondition))
+    }
+
     /// New limits: as properties, so that they outlive a daemon-reload. The files are the caller's to write.
     pub(crate) fn update(&self, resources: &Resources) -> Result<(), Fault> {
         let mut bus = connect(self.user)?;
@@ -218,10 +227,6 @@ fn connect(user: bool) -> Result<Bus, Fault> {
     let (direct, routed) = if user {
         (format!("/run/user/{owner}/systemd/private"), format!("/run/user/{owner}/bus"))
     } else {
-        if !Path::new("/run/systemd/system").is_dir() {
-            let what = "systemd not running on this host, cannot use systemd cgroups manager";
-            return Err(Fault::new(Layer::Caller, "cgroup", what).kind(Kind::FailedPrecondition));
-        }
         ("/run/systemd/private".to_owned(), "/run/dbus/system_bus_socket".to_owned())
     };
     Bus::direct(&direct, owner).or_else(|first| {
