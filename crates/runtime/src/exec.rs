@@ -13,9 +13,12 @@ use crate::{Created, Root, Stdio, child, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Process, Status};
 use plimsoll_sys::SingleThread;
+use plimsoll_sys::cgroup::{Group, Layout, v2_group_of};
 use plimsoll_sys::process::{Fork, Namespaces};
 use plimsoll_sys::sched::{self, CpuSet};
 use plimsoll_sys::seccomp::Flags;
+use rustix::io::Errno;
+use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -70,18 +73,16 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let seccomp = kept_filter::load(&folder)?;
     let listens = seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
     let agent = if listens { agent(&folder)? } else { None };
-    let folders = cgroup_folders(&record, &request.sub_cgroups)?;
     let is_v2 = record.cgroups.iter().all(|(controllers, _)| controllers.is_empty());
-    let (tasks, v2) = if is_v2 {
-        (Vec::new(), cgroup::v2_folder_of(folders.iter().map(PathBuf::as_path))?)
-    } else {
-        (cgroup::tasks_of(folders.iter().map(PathBuf::as_path))?, None)
-    };
-    let tasks: Vec<OwnedFd> = tasks.into_iter().chain(rdt::tasks(record.rdt.as_ref())?).collect();
+    let (tasks, v2) = groups(&record, &request.sub_cgroups, is_v2)?;
     let join = Namespaces::from_bits(record.namespaces);
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
     let before = process.scheduling.initial.as_ref().map(start_on).transpose()?;
-    let forked = spawn_exec(token, &init, join, &process, v2.as_ref().map(AsFd::as_fd));
+    let mut forked = spawn_exec(token, &init, join, &process, v2.as_ref().map(AsFd::as_fd));
+    if is_v2 && request.sub_cgroups.is_empty() && is_busy(&forked) {
+        let group = group_of_init(&record)?;
+        forked = spawn_exec(token, &init, join, &process, Some(group.as_fd()));
+    }
     if let (Some(before), false) = (&before, matches!(forked, Ok((Fork::Child, _)))) {
         affinity(before)?;
     }
@@ -112,6 +113,33 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
         send_pidfd(socket, "setns", &created.pidfd)?;
     }
     Ok(created)
+}
+
+/// What the process joins by: files to write to, or the folder of cgroup v2 to be born in.
+fn groups(record: &Record, below: &[(String, String)], is_v2: bool) -> Result<(Vec<OwnedFd>, Option<OwnedFd>), Fault> {
+    let folders = cgroup_folders(record, below)?;
+    let folders = folders.iter().map(PathBuf::as_path);
+    let (mut tasks, v2) =
+        if is_v2 { (Vec::new(), cgroup::v2_folder_of(folders)?) } else { (cgroup::tasks_of(folders)?, None) };
+    tasks.extend(rdt::tasks(record.rdt.as_ref())?);
+    Ok((tasks, v2))
+}
+
+/// An init that gives controllers on to groups below (systemd does) leaves none in which processes may be but those: then an exec
+/// goes where the init is, as with runc.
+fn is_busy(forked: &Result<(Fork, Namespaces), Fault>) -> bool {
+    forked.as_ref().is_err_and(|fault| fault.details().errno == Some(Errno::BUSY.raw_os_error()))
+}
+
+fn group_of_init(record: &Record) -> Result<OwnedFd, Fault> {
+    let what = || "cannot find the cgroup of the container's init".to_owned();
+    let pid = Pid::from_raw(record.pid).ok_or(Errno::SRCH).at("cgroup", "open", "/proc", what)?;
+    let group = v2_group_of(pid).at("cgroup", "read", format!("/proc/{}/cgroup", record.pid), what)?;
+    let path = match cgroup::layout()? {
+        Layout::V2(tree) => tree.folder(&group),
+        Layout::V1(_) => group,
+    };
+    Group { path: path.clone() }.folder().at("cgroup", "open", path, what)
 }
 
 /// The process, and the namespaces that it has still to join. Without rights over the caller's own user namespace, the

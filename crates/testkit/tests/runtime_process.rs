@@ -161,14 +161,64 @@ fn memory_policies() {
     }
 }
 
+/// The terminal that comes over the console socket has the size that the config says.
 #[test]
 fn console_size() {
-    let got = same(|made| {
-        made.set("/process/terminal", json!(false));
+    for runtime in runtimes() {
+        let scratch = Scratch::new();
+        let mut made = bundle(&scratch);
+        made.set("/process/terminal", json!(true));
         made.set("/process/consoleSize", json!({ "height": 11, "width": 22 }));
-        sh(made, "echo without a terminal it means nothing");
-    });
-    assert_eq!(got.code, 0);
+        made.args(&["stty", "size"]);
+        let path = scratch.join("console.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        let id = scratch.id("c");
+        let mut command = runtime.command(&scratch);
+        command.arg("create").arg("--console-socket").arg(&path).arg("--bundle").arg(&made.path).arg(&id);
+        run(&mut command).ok();
+        let (connection, _) = listener.accept().expect("a connection");
+        let mut payload = [0; 256];
+        let (_, master) = plimsoll_sys::message::receive_fd(&connection, &mut payload).expect("a message");
+        run(runtime.command(&scratch).args(["start", &id])).ok();
+        let mut text = [0; 64];
+        let length = rustix::io::read(master.expect("a terminal"), &mut text).expect("what the program wrote");
+        assert_eq!(String::from_utf8_lossy(&text[..length]), "11 22\r\n", "{}", runtime.0);
+        run(runtime.command(&scratch).args(["delete", "--force", &id])).ok();
+    }
+}
+
+/// What a systemd in a container does on cgroup v2: it moves into a group below and gives controllers on, after which no process may
+/// be in the container's own group. Where the host is not v2: in a private mount namespace with cgroup v2 at its usual place.
+#[test]
+fn exec_goes_where_the_init_is() {
+    let scratch = Scratch::new();
+    let mut made = bundle(&scratch);
+    made.args(&["sleep", "60"]);
+    let enter = "mount --make-rprivate / && { [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup; } && exec \"$@\"";
+    let plimrun = |args: &[&str]| {
+        let mut command = scratch.command("unshare");
+        command.args(["-m", "sh", "-c", enter, "sh"]).arg(OURS.program());
+        run(command.arg("--root").arg(scratch.dir("root")).args(args))
+    };
+    let id = scratch.id("c");
+    plimrun(&["run", "-d", "--bundle", &made.path.to_string_lossy(), &id]).ok();
+    let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).join("cgroup.controllers").exists());
+    let path = made.config["linux"]["cgroupsPath"].as_str().expect("a path");
+    let own = std::path::PathBuf::from(unified.expect("a v2 tree")).join(path.trim_start_matches('/'));
+    let write =
+        |file: &str, text: &str| std::fs::write(own.join(file), text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let state: Value = serde_json::from_str(&plimrun(&["state", &id]).ok()).expect("JSON");
+    std::fs::create_dir(own.join("below")).expect("a group");
+    write("below/cgroup.procs", &state["pid"].to_string());
+    let controllers = std::fs::read_to_string(own.join("cgroup.controllers")).expect("controllers");
+    let first = controllers.split_whitespace().next().expect("a controller").to_owned();
+    write("cgroup.subtree_control", &format!("+{first}"));
+    let output = plimrun(&["exec", &id, "grep", "^0:", "/proc/self/cgroup"]);
+    assert_eq!(output.stdout, format!("0::{path}/below\n"), "{}", output.stderr);
+    plimrun(&["delete", "--force", &id]).ok();
+    assert!(!own.exists());
 }
 
 #[test]

@@ -1,45 +1,12 @@
 //! The same bundle under plimrun, runc and crun: same output, same exit code.
 #![cfg(feature = "privileged")]
 
+use plimsoll_testkit::compare::{Seen, same, sh};
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
 use plimsoll_testkit::{Bundle, Scratch, bundle};
 use serde_json::json;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// What every runtime must agree on.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    code: i32,
-    stdout: String,
-}
-
-/// Runs the bundle that `prepare` makes under each runtime, and asserts that the peers did what ours did. Returns it.
-#[track_caller]
-fn same(prepare: impl Fn(&mut Bundle)) -> Seen {
-    let scratch = Scratch::new();
-    let mut made = bundle(&scratch);
-    // The newest version that Debian 12's crun accepts; nothing here needs more.
-    made.set("/ociVersion", json!("1.0.2"));
-    prepare(&mut made);
-    let mut results = runtimes().into_iter().map(|runtime| {
-        let output = runtime.run(&scratch, &made);
-        (runtime.0, Seen { code: output.code, stdout: output.stdout }, output.stderr)
-    });
-    let (first, seen, said) = results.next().expect("a runtime");
-    for (peer, theirs, stderr) in results {
-        assert_eq!(seen, theirs, "{first} (left) and {peer}\n{first}: {said}\n{peer}: {stderr}");
-    }
-    // The parent of the containers' cgroups is nobody's; all leave it.
-    let parent = format!("/{}", scratch.cgroup_prefix());
-    let left: Vec<_> = scratch.leftovers().into_iter().filter(|what| !what.ends_with(&parent)).collect();
-    assert!(left.is_empty(), "{left:?}");
-    seen
-}
-
-fn sh(made: &mut Bundle, script: &str) {
-    made.args(&["/bin/sh", "-c", script]);
-}
 
 #[track_caller]
 fn same_sh(script: &str) -> Seen {
