@@ -256,3 +256,43 @@ fn the_root_of_a_user_namespace() {
         assert_eq!(seen, "0\n         0     424242          1\n", "{runtime}");
     }
 }
+
+/// A folder of cgroup v2 that is the user's, with the user in it: limits work, and every verb that needs a cgroup.
+#[test]
+fn with_a_delegated_cgroup() {
+    let top = Path::new("/sys/fs/cgroup");
+    if !top.join("cgroup.controllers").exists() {
+        eprintln!("NOT RUN: with_a_delegated_cgroup: cgroup v1 is not delegated to ordinary users");
+        return;
+    }
+    let mut user = User::new();
+    let group = top.join(user.scratch.cgroup_prefix());
+    std::fs::create_dir_all(group.join("caller")).expect("a cgroup");
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "caller", "caller/cgroup.procs"] {
+        chown(group.join(file), Some(USER), Some(USER)).expect("chown");
+    }
+    user.config["linux"]["cgroupsPath"] = json!("container");
+    user.config["linux"]["resources"] = json!({ "pids": { "limit": 17 } });
+    user.sh("cat /proc/self/cgroup; exec sleep 60");
+    let (id, out) = (user.scratch.id("it"), user.scratch.file("out", ""));
+    let inside = |words: &[&str]| {
+        let inner = user.command("plimrun", words);
+        let mut command = user.scratch.command("sh");
+        command.args(["-c", "echo $$ >\"$0/caller/cgroup.procs\" && exec \"$@\""]).arg(&group);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command
+    };
+    let log = || std::fs::File::create(&out).expect("a file");
+    let mut start = inside(&["run", "-d", "--bundle", &user.bundle.to_string_lossy(), &id]);
+    let started = start.stdin(std::process::Stdio::null()).stdout(log()).stderr(log()).status().expect("runs");
+    let said = std::fs::read_to_string(&out).expect("the output");
+    assert!(started.success() && !said.contains("no cgroup"), "{said}");
+    let limit = std::fs::read_to_string(group.join("container/pids.max")).expect("the limit");
+    assert_eq!(limit, "17\n");
+    assert_eq!(run(&mut inside(&["exec", &id, "echo", "ran"])).ok(), "ran\n");
+    run(&mut inside(&["pause", &id])).ok();
+    run(&mut inside(&["resume", &id])).ok();
+    assert!(run(&mut inside(&["ps", &id])).ok().contains("sleep"));
+    run(&mut inside(&["delete", "--force", &id])).ok();
+    assert!(!group.join("container").exists());
+}
