@@ -257,6 +257,22 @@ fn the_root_of_a_user_namespace() {
     }
 }
 
+/// A terminal of the container's own devpts, which `gid=5` of nobody would not give.
+#[test]
+fn with_a_terminal() {
+    let mut user = User::new();
+    user.config["process"]["terminal"] = json!(true);
+    user.sh("tty; test -c /dev/console && echo to-console >/dev/console");
+    for runtime in ["plimrun", "runc"] {
+        let inner =
+            user.command(runtime, &["run", "--bundle", &user.bundle.to_string_lossy(), &user.scratch.id(runtime)]);
+        let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+        let line: Vec<String> = words.map(|w| format!("'{}'", w.to_string_lossy().replace('\'', "'\\''"))).collect();
+        let seen = run(user.scratch.command("script").args(["-qec", &line.join(" "), "/dev/null"])).ok();
+        assert!(seen.contains("/dev/pts/0\r\nto-console\r\n"), "{runtime}: {seen:?}");
+    }
+}
+
 /// A folder of cgroup v2 that is the user's, with the user in it: limits work, and every verb that needs a cgroup.
 #[test]
 fn with_a_delegated_cgroup() {

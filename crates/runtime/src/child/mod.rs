@@ -152,8 +152,7 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
 /// else is in that user namespace yet.
 fn settle(token: &SingleThread, plan: &Plan, channel: &Channel, privileged: bool) -> Result<(), Fault> {
     let mapped = plan.namespaces.new.has(Namespaces::USER);
-    let seen = mapped && !privileged;
-    if !seen {
+    if privileged || !mapped {
         conceal()?;
     }
     if plan.namespaces.new.has(Namespaces::TIME) && !plan.namespaces.joins(Namespaces::USER) {
@@ -163,7 +162,7 @@ fn settle(token: &SingleThread, plan: &Plan, channel: &Channel, privileged: bool
         expect(channel, &Message::Mapped)?;
         user::become_root()?;
     }
-    if seen { conceal() } else { Ok(()) }
+    Ok(())
 }
 
 /// What init and exec have in common at first: this process is in its cgroup before it does anything that costs.

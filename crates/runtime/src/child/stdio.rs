@@ -35,8 +35,9 @@ pub(super) fn give_to(uid: u32) -> Result<(), Fault> {
             continue;
         }
         match rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), None) {
-            // Sockets, read-only filesystems and foreign owners: what cannot be given still works as open descriptor.
-            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
+            // Sockets, read-only filesystems, foreign owners, and those that are nobody in a user namespace: what cannot be
+            // given still works as open descriptor.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS | Errno::OVERFLOW) => {}
             Err(error) => {
                 return Err(error).at("stdio", "fchown", number.to_string(), || "cannot give stdio to the user".into());
             }

@@ -2,6 +2,7 @@
 
 use crate::fault::At;
 use crate::parent::sources::{Sources, Trees, not_joined};
+use crate::parent::spawn::conceal;
 use crate::parent::users;
 use crate::plan::{Plan, ProcessPlan};
 use crate::sync::Channel;
@@ -22,7 +23,9 @@ pub(super) fn become_root() -> Result<(), Fault> {
         Err(error) => return Err(error).at("namespace", "setgroups", "", what),
     }
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).at("namespace", "setresgid", "", what)?;
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at("namespace", "setresuid", "", what)
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).at("namespace", "setresuid", "", what)?;
+    // With another id the kernel sets this anew, to the sysctl fs.suid_dumpable (prctl(2)).
+    conceal()
 }
 
 /// What the root is made of, from the parent; without rights it has none to give, and this process has them in its own mount
