@@ -237,6 +237,9 @@ fn terminal_agrees(process: &ProcessPlan, request: &ExecRequest<'_>) -> Result<(
 /// The container's folders, or groups below them.
 fn cgroup_folders(record: &Record, below: &[(String, String)]) -> Result<Vec<PathBuf>, Fault> {
     let has = |controllers: &str, one: &str| controllers.split(',').any(|known| known == one);
+    if !below.is_empty() && record.cgroups.is_empty() {
+        return Err(Fault::invalid("plan", "--cgroup: the container has no cgroup"));
+    }
     for (controller, path) in below {
         let plain = Path::new(path.trim_start_matches('/')).components().all(|c| matches!(c, Component::Normal(_)));
         if !plain {

@@ -1,4 +1,5 @@
-//! plimrun called by an ordinary user: beside runc, with subordinate ids and without.
+//! plimrun called by an ordinary user: beside runc, with subordinate ids and without. crun is left out: its copy for tests is
+//! run by a loader below the root user's home.
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::runtimes::Runtime;
@@ -228,6 +229,7 @@ fn every_verb() {
         } else {
             assert_ne!(user.verb("plimrun", "exec", &["--additional-gids", "9", &id, "id"]).code, 0);
         }
+        assert!(user.verb("plimrun", "exec", &["--cgroup", "x", &id, "true"]).stderr.contains("no cgroup"));
         assert!(user.verb("plimrun", "ps", &[&id]).stderr.contains("no cgroup"));
         assert!(user.verb("plimrun", "pause", &[&id]).stderr.contains("no cgroup"));
         assert!(user.verb("plimrun", "list", &["-q"]).ok().contains(&id));
