@@ -10,7 +10,8 @@
 //! | child  | `Mounted` |          | the root is built, not yet entered: run prestart and createRuntime hooks    |
 //! | parent | `Enter`   |          | those hooks succeeded: go on (only after `Mounted`)                         |
 //! | child  | `Listener`| a number | a filter that notifies is loaded: take its listener, my descriptor of that number |
-//! | parent | `Taken`   |          | it is taken, its agent will answer (only after `Listener`)                  |
+//! | parent | `Give`    |          | I may not take it: send it (then the descriptor itself comes, with no message) |
+//! | parent | `Taken`   |          | I have it, its agent will answer (only after `Listener` or what `Give` brought) |
 //! | parent | `Placed`  |          | systemd has put the child into its cgroup: go on (with that driver only)    |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
 //! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
@@ -35,6 +36,7 @@ pub(crate) enum Message {
     Mounted,
     Enter,
     Listener(i32),
+    Give,
     Taken,
     Ready,
     Execute,
@@ -96,6 +98,18 @@ impl Channel {
         Ok(trees)
     }
 
+    /// A descriptor in answer to `Give`.
+    pub(crate) fn give(&self, fd: impl AsFd) -> Result<(), Errno> {
+        message::send_fd(self.0.as_fd(), b"fd", fd.as_fd())
+    }
+
+    /// What [`Self::give`] sent, or the message that came in its place.
+    pub(crate) fn take(&self) -> Result<(Option<OwnedFd>, Option<Message>), Errno> {
+        let mut buffer = vec![0u8; LIMIT];
+        let (length, fd) = message::receive_fd(self.0.as_fd(), &mut buffer)?;
+        Ok((fd, buffer.get(..length).and_then(decode)))
+    }
+
     /// The next message, or none when the other end is closed.
     pub(crate) fn receive(&self) -> Result<Option<Message>, Errno> {
         let mut buffer = vec![0u8; LIMIT];
@@ -121,6 +135,7 @@ fn encode(message: &Message) -> Vec<u8> {
         Message::Mounted => vec![b'M'],
         Message::Enter => vec![b'm'],
         Message::Listener(number) => [b"L", number.to_ne_bytes().as_slice()].concat(),
+        Message::Give => vec![b'g'],
         Message::Taken => vec![b'l'],
         Message::Ready => vec![b'R'],
         Message::Execute => vec![b'X'],
@@ -149,6 +164,7 @@ fn decode(bytes: &[u8]) -> Option<Message> {
         b'M' => Message::Mounted,
         b'm' => Message::Enter,
         b'L' => Message::Listener(i32::from_ne_bytes(rest.try_into().ok()?)),
+        b'g' => Message::Give,
         b'l' => Message::Taken,
         b'R' => Message::Ready,
         b'X' => Message::Execute,
@@ -172,7 +188,8 @@ mod tests {
         let (a, b) = Channel::pair().expect("a pair");
         let born =
             [Message::Placed, Message::Born(4711), Message::Mapped, Message::Entered, Message::Moved, Message::Mounted];
-        let made = [Message::Enter, Message::Listener(7), Message::Taken, Message::Ready, Message::Execute];
+        let made =
+            [Message::Enter, Message::Listener(7), Message::Give, Message::Taken, Message::Ready, Message::Execute];
         for message in born.into_iter().chain(made).chain([Message::Failed(fault)]) {
             a.send(&message).expect("sent");
             assert_eq!(b.receive().expect("received"), Some(message));

@@ -22,6 +22,7 @@ pub mod registry;
 pub mod run;
 pub mod runtimes;
 pub mod scratch;
+pub mod seccomp_agent;
 pub mod seccomp_profiles;
 pub mod tar;
 

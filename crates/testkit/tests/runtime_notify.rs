@@ -3,40 +3,12 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
+use plimsoll_testkit::seccomp_agent::Agent;
 use plimsoll_testkit::{Bundle, Scratch, bundle, run};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 const OURS: Runtime = Runtime("plimrun");
-
-/// A running agent: its socket, and the file with what it was told.
-struct Agent {
-    socket: PathBuf,
-    said: PathBuf,
-}
-
-impl Agent {
-    fn start(scratch: &mut Scratch) -> Agent {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/oracle/seccomp_agent.c");
-        let program = scratch.join("agent");
-        let built = Command::new("cc").args(["-O1", "-o"]).arg(&program).arg(source).output().expect("a C compiler");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let (socket, said) = (scratch.join("agent.sock"), scratch.join("said"));
-        let out = std::fs::File::create(&said).expect("a file");
-        let mut command = scratch.command(&program);
-        scratch.spawn(command.arg(&socket).stdin(Stdio::null()).stdout(out));
-        while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        Agent { socket, said }
-    }
-
-    fn states(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(&self.said).expect("what the agent was told");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-}
 
 fn profile(socket: &Path) -> Value {
     json!({

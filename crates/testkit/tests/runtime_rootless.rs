@@ -314,3 +314,25 @@ fn with_a_delegated_cgroup() {
     run(&mut inside(&["delete", "--force", &id])).ok();
     assert!(!group.join("container").exists());
 }
+
+/// A runtime without rights over its child is given the listener in another way.
+#[test]
+fn seccomp_notify() {
+    for no_new_privileges in [true, false] {
+        let mut user = User::new();
+        let agent = plimsoll_testkit::seccomp_agent::Agent::start(&mut user.scratch);
+        user.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        user.config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": agent.socket,
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+        });
+        user.sh("mkdir /tmp/x 2>&1; true");
+        assert_eq!(user.same(), "mkdir: can't create directory '/tmp/x': No space left on device\n");
+        assert_eq!(agent.states().len(), 2);
+        // Then it cannot be given at all: said, not waited for.
+        user.config["linux"]["seccomp"]["syscalls"][0]["names"] = json!(["sendmsg"]);
+        let output = user.write().run("plimrun");
+        assert!(output.code == 1 && output.stderr.contains("the filter holds up sendmsg"), "{}", output.stderr);
+    }
+}

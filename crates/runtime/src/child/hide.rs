@@ -18,7 +18,7 @@ pub(super) fn apply(plan: &Plan) -> Result<(), Fault> {
     for path in &plan.readonly_paths {
         readonly(&root, path)?;
     }
-    let mut covers = Covers::default();
+    let mut covers = Covers { label: plan.mount_label.as_deref(), ..Covers::default() };
     for path in &plan.masked {
         mask(&root, path, &mut covers)?;
     }
@@ -44,12 +44,14 @@ fn readonly(root: &RootDir, path: &Path) -> Result<(), Fault> {
 
 /// One `/dev/null` and one empty read-only tmpfs, copied for each path.
 #[derive(Default)]
-struct Covers {
+struct Covers<'a> {
+    /// SELinux context of the tmpfs.
+    label: Option<&'a str>,
     file: Option<OwnedFd>,
     folder: Option<OwnedFd>,
 }
 
-fn mask(root: &RootDir, path: &Path, covers: &mut Covers) -> Result<(), Fault> {
+fn mask(root: &RootDir, path: &Path, covers: &mut Covers<'_>) -> Result<(), Fault> {
     let Some(there) = found(root, path)? else { return Ok(()) };
     let what = || format!("cannot mask {}", path.display());
     let stat = rustix::fs::fstat(&there).at("hide", "fstat", path, what)?;
@@ -58,9 +60,9 @@ fn mask(root: &RootDir, path: &Path, covers: &mut Covers) -> Result<(), Fault> {
         // The first folder gets the tmpfs itself: left detached, it would be taken down when closed, and that waits for a
         // grace period of the kernel.
         if covers.folder.is_none() {
-            return attach(covers.folder.insert(empty(path)?));
+            return attach(covers.folder.insert(empty(path, covers.label)?));
         }
-        stored(&mut covers.folder, || empty(path))?
+        stored(&mut covers.folder, || empty(path, covers.label))?
     } else {
         stored(&mut covers.file, || null(root))?
     };
@@ -75,9 +77,10 @@ fn stored(slot: &mut Option<OwnedFd>, make: impl FnOnce() -> Result<OwnedFd, Fau
     Ok(slot.insert(fd))
 }
 
-fn empty(path: &Path) -> Result<OwnedFd, Fault> {
+fn empty(path: &Path, label: Option<&str>) -> Result<OwnedFd, Fault> {
     // Small on purpose: it is read-only and stays empty.
-    let options = ["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
+    let mut options = vec!["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
+    options.extend(label.map(|label| format!("context={label}")));
     mount::new("tmpfs", Some("tmpfs"), &options, ATTR_RDONLY).map_err(|error| {
         let what = format!("cannot mask {}", path.display());
         Fault::new(Layer::OciRuntime, "hide", what).os(error.syscall, path, &error.errno.into())

@@ -30,7 +30,7 @@ use crate::plan::{Plan, ProcessPlan, Scheduling};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
 use crate::{CreateRequest, hooks};
-use plimsoll_fault::{Fault, Layer};
+use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{OCI_VERSION, State, Status};
 use plimsoll_sys::process::{self, Namespaces};
 use plimsoll_sys::procfs::Procfs;
@@ -313,9 +313,20 @@ fn become_user<'f>(
 }
 
 fn load_filter(filter: Option<&Filter>, channel: &Channel) -> Result<(), Fault> {
-    match identity::load_filter(filter)? {
-        None => Ok(()),
-        Some(listener) => ask(channel, &Message::Listener(listener.as_raw_fd()), &Message::Taken),
+    let (Some(filter), Some(listener)) = (filter, identity::load_filter(filter)?) else { return Ok(()) };
+    let question = Message::Listener(listener.as_raw_fd());
+    channel.send(&question).at("sync", "write", "", || "the runtime does not listen".into())?;
+    match channel.receive().at("sync", "recv", "", || "the runtime cannot be heard".into())? {
+        Some(Message::Taken) => Ok(()),
+        Some(Message::Give) if filter.lets("sendmsg") => {
+            channel.give(&listener).at("sync", "sendmsg", "", || "the runtime does not listen".into())?;
+            expect(channel, &Message::Taken)
+        }
+        Some(Message::Give) => {
+            let what = "config.json: /linux/seccomp: the filter holds up sendmsg, by which a runtime without rights must be given the listener";
+            Err(Fault::new(Layer::OciRuntime, "seccomp", what).kind(Kind::PermissionDenied))
+        }
+        other => Err(Fault::new(Layer::OciRuntime, "sync", format!("expected Taken of the runtime, got {other:?}"))),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::sync::{Channel, Message};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{OCI_VERSION, State};
 use plimsoll_sys::message;
+use rustix::io::Errno;
 use rustix::process::PidfdGetfdFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,12 +26,7 @@ pub(crate) fn serve(
 ) -> Result<(), Fault> {
     let agent =
         agent.ok_or_else(|| Fault::new(Layer::OciRuntime, "seccomp", "a listener came where the filter has none"))?;
-    let listener = rustix::process::pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty()).at(
-        "seccomp",
-        "pidfd_getfd",
-        "",
-        || "cannot take the seccomp listener from the container's process".into(),
-    )?;
+    let listener = listener(channel, pidfd, number)?;
     answer(channel, &Message::Taken)?;
     let mut body = serde_json::json!({
         "ociVersion": OCI_VERSION, "fds": ["seccompFd"], "pid": pid, "state": state_json(state)?,
@@ -46,4 +42,20 @@ pub(crate) fn serve(
     let socket = UnixStream::connect(&agent.path).map_err(|error| unreachable("connect", &error))?;
     message::send_fd(&socket, body.to_string().as_bytes(), listener.as_fd())
         .map_err(|error| unreachable("sendmsg", &error.into()))
+}
+
+/// Taken, since sending is a call that the filter may hold up; without rights over the child it must be sent all the same.
+fn listener(channel: &Channel, pidfd: &OwnedFd, number: i32) -> Result<OwnedFd, Fault> {
+    let what = || "cannot take the seccomp listener from the container's process".to_owned();
+    match rustix::process::pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty()) {
+        Err(Errno::PERM) => {
+            answer(channel, &Message::Give)?;
+            match channel.take().at("seccomp", "recvmsg", "", what)? {
+                (Some(listener), _) => Ok(listener),
+                (None, Some(Message::Failed(fault))) => Err(fault),
+                (None, _) => Err(super::init::died()),
+            }
+        }
+        other => other.at("seccomp", "pidfd_getfd", "", what),
+    }
 }

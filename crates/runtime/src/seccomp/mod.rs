@@ -37,6 +37,16 @@ pub struct Filter {
     pub flags: Flags,
 }
 
+impl Filter {
+    /// Whether a native call goes through to the kernel, its arguments being what the filter does not ask for.
+    pub(crate) fn lets(&self, call: &str) -> bool {
+        let Some(arch) = Arch::native() else { return false };
+        let Some(number) = table::find(call).and_then(|numbers| numbers.on(arch)) else { return false };
+        let data = Data { number, arch: arch.audit(), ..Data::default() };
+        evaluate(&self.program, &data).is_ok_and(policy::goes_through)
+    }
+}
+
 /// Compiles `profile` for a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
 pub fn compile(profile: &Seccomp, native: Arch) -> Result<Filter, Refusal> {
     let policy = policy::read(profile, native)?;

@@ -19,6 +19,11 @@ const RET_LOG: u32 = 0x7ffc_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
 
+/// Whether the kernel makes the call, and at once.
+pub(super) fn goes_through(action: u32) -> bool {
+    matches!(action, RET_ALLOW | RET_LOG)
+}
+
 /// The actions of the spec that are done here, for `features`.
 pub const ACTIONS: [&str; 9] = [
     "SCMP_ACT_KILL",
