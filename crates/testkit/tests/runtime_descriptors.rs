@@ -117,3 +117,21 @@ fn preserved_descriptors() {
         }
     }
 }
+
+/// Socket activation: the descriptors are the container's if they are meant for the runtime, and only then.
+#[test]
+fn descriptors_of_socket_activation() {
+    for runtime in runtimes().into_iter().filter(|runtime| runtime.0 != "crun") {
+        for (pid, seen) in [("$$", "kept\n"), ("1", "none\n")] {
+            let mut case = Case::new();
+            case.made.args(&["/bin/sh", "-c", "cat <&3 2>/dev/null || echo none"]);
+            let mut inner = runtime.command(&case.scratch);
+            inner.args(["run", "--bundle"]).arg(&case.made.path).arg(case.scratch.id(runtime.0));
+            let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+            let mut command = case.scratch.command("bash");
+            let script = format!("exec 3<<<kept; export LISTEN_FDS=1 LISTEN_PID={pid}; exec \"$@\"");
+            command.args(["-c", &script, "bash"]).args(words);
+            assert_eq!(run(&mut command).ok(), seen, "{}: LISTEN_PID={pid}", runtime.0);
+        }
+    }
+}

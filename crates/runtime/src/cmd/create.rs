@@ -53,7 +53,10 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
 /// How many descriptors from 3 up are the container's: those of socket activation, then those of the flag. Called before
 /// anything is opened: a number that is free would be one of the runtime's own later.
 pub(super) fn preserved(parsed: &Parsed) -> Result<u32, Fault> {
-    let listen: u32 = std::env::var("LISTEN_FDS").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u32>().ok());
+    // Those of another process are not ours, however the variables got here (sd_listen_fds(3)).
+    let ours = number("LISTEN_PID") == Some(std::process::id());
+    let listen = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0);
     let all = parsed.number("preserve-fds", 0)?.saturating_add(listen);
     let open = |number: &u32| Path::new("/proc/self/fd").join(number.to_string()).symlink_metadata().is_ok();
     match (3..3_u32.saturating_add(all)).find(|number| !open(number)) {
