@@ -2,13 +2,14 @@
 #![cfg(feature = "privileged")]
 #![allow(clippy::print_stderr, reason = "a test that cannot test must be heard")]
 
-use plimsoll_testkit::runtimes::{Runtime, runtimes};
+use plimsoll_testkit::runtimes::Runtime;
 use plimsoll_testkit::{Scratch, bundle, run};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 
 const OURS: Runtime = Runtime("plimrun");
+const RUNC: Runtime = Runtime("runc");
 
 fn enabled() -> bool {
     let is = std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
@@ -54,31 +55,27 @@ fn a_profile_confines_the_program_and_what_is_executed_beside_it() {
     if !enabled() {
         return;
     }
-    for runtime in runtimes() {
-        for no_new_privileges in [true, false] {
-            let scratch = Scratch::new();
-            let no_group = Profile::load(&scratch, "group", "/etc/group");
-            let no_passwd = Profile::load(&scratch, "passwd", "/etc/passwd");
-            let group = format!(
-                "{} (enforce)\ncat: can't open '/etc/group': Permission denied\nroot:x:0:0:root:/root:/bin/sh\n",
-                no_group.name
-            );
-            let passwd =
-                format!("{} (enforce)\nroot:x:0:\ncat: can't open '/etc/passwd': Permission denied\n", no_passwd.name);
-            let mut made = bundle(&scratch);
-            made.set("/process/noNewPrivileges", json!(no_new_privileges));
-            made.set("/process/apparmorProfile", json!(no_group.name));
-            made.args(&["/bin/sh", "-c", LOOK]);
-            assert_eq!(runtime.run(&scratch, &made).ok(), group, "{}", runtime.0);
-            made.args(&["sleep", "120"]);
-            let id = scratch.id("c");
-            let verb = |args: &[&str]| run(runtime.command(&scratch).args(args));
-            verb(&["run", "--detach", "--bundle", &made.path.to_string_lossy(), &id]).ok();
-            assert_eq!(verb(&["exec", &id, "/bin/sh", "-c", LOOK]).ok(), group, "{}", runtime.0);
-            let other = verb(&["exec", "--apparmor", &no_passwd.name, &id, "/bin/sh", "-c", LOOK]);
-            assert_eq!(other.stdout, passwd, "{}: {}", runtime.0, other.stderr);
-            verb(&["delete", "--force", &id]).ok();
-        }
+    let scratch = Scratch::new();
+    // Loaded once: the parser takes long on a slow machine.
+    let no_group = Profile::load(&scratch, "group", "/etc/group");
+    let no_passwd = Profile::load(&scratch, "passwd", "/etc/passwd");
+    let denied = |file: &str| format!("cat: can't open '{file}': Permission denied\n");
+    let group = format!("{} (enforce)\n{}root:x:0:0:root:/root:/bin/sh\n", no_group.name, denied("/etc/group"));
+    let passwd = format!("{} (enforce)\nroot:x:0:\n{}", no_passwd.name, denied("/etc/passwd"));
+    let mut made = bundle(&scratch);
+    made.set("/process/apparmorProfile", json!(no_group.name));
+    for (runtime, no_new_privileges) in [(OURS, true), (OURS, false), (RUNC, true)] {
+        made.set("/process/noNewPrivileges", json!(no_new_privileges));
+        made.args(&["/bin/sh", "-c", LOOK]);
+        assert_eq!(runtime.run(&scratch, &made).ok(), group, "{}", runtime.0);
+        made.args(&["sleep", "600"]);
+        let id = scratch.id("c");
+        let verb = |args: &[&str]| run(runtime.command(&scratch).args(args));
+        verb(&["run", "--detach", "--bundle", &made.path.to_string_lossy(), &id]).ok();
+        assert_eq!(verb(&["exec", &id, "/bin/sh", "-c", LOOK]).ok(), group, "{}", runtime.0);
+        let other = verb(&["exec", "--apparmor", &no_passwd.name, &id, "/bin/sh", "-c", LOOK]);
+        assert_eq!(other.stdout, passwd, "{}: {}", runtime.0, other.stderr);
+        verb(&["delete", "--force", &id]).ok();
     }
 }
 
@@ -99,5 +96,5 @@ fn a_profile_that_is_not_loaded() {
     assert_eq!(line["fault"]["layer"], "kernel", "{text}");
     assert_eq!(line["fault"]["detail"]["pointer"], "/process/apparmorProfile", "{text}");
     assert!(text.contains("no such profile is loaded"), "{text}");
-    assert_ne!(Runtime("runc").run(&scratch, &made).code, 0);
+    assert_ne!(RUNC.run(&scratch, &made).code, 0);
 }
