@@ -78,6 +78,30 @@ fn hooks_come_after_the_devices() {
     assert!(std::fs::read_to_string(&file).expect("seen").contains("10.1.2.3/24"));
 }
 
+/// A namespace that was made before, as by CNI, and one that a user namespace owns.
+#[test]
+fn into_joined_and_owned_namespaces() {
+    for runtime in [OURS, Runtime("runc")] {
+        let scratch = Scratch::new();
+        let mut made = bundle(&scratch);
+        made.set("/linux/netDevices", json!({ "t0": { "name": "ctr0" } }));
+        made.args(&["/bin/sh", "-c", "ip -o -4 addr show dev ctr0 | awk '{ print $2, $4 }' | head -1"]);
+        let file = scratch.file("net", "");
+        made.set("/linux/namespaces/1", json!({ "type": "network", "path": file }));
+        let setup = format!("unshare --net={} true; {PAIR}", file.display());
+        let after = format!("nsenter --net={0} ip -o link show ctr0 | cut -d: -f2; umount {0}", file.display());
+        let output = run_in(runtime, &scratch, &made, &setup, &after);
+        assert_eq!(output.stdout, "ctr0 10.1.2.3/24\n ctr0@if2\n", "{}: {}", runtime.0, output.stderr);
+        made.set("/linux/namespaces/1", json!({ "type": "network" }));
+        let namespaces = made.config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        namespaces.push(json!({ "type": "user" }));
+        let map = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+        made.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+        let output = run_in(runtime, &scratch, &made, PAIR, "true");
+        assert_eq!(output.stdout, "ctr0 10.1.2.3/24\n", "{}: {}", runtime.0, output.stderr);
+    }
+}
+
 #[test]
 fn refusals() {
     for (pointer, value, named) in [

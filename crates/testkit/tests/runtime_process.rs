@@ -144,6 +144,19 @@ fn personality() {
     }
 }
 
+/// The specification has no flags: passed over with a warning, as by runc.
+#[test]
+fn personality_flags() {
+    for runtime in [OURS, RUNC] {
+        let scratch = Scratch::new();
+        let mut made = bundle(&scratch);
+        made.set("/linux/personality", json!({ "domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"] }));
+        let output = runtime.run(&scratch, &made);
+        assert_eq!(output.code, 0, "{}: {}", runtime.0, output.stderr);
+        assert!(output.stderr.contains("personality"), "{}: {}", runtime.0, output.stderr);
+    }
+}
+
 #[test]
 fn memory_policies() {
     for (policy, seen) in [

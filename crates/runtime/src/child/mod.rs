@@ -100,10 +100,6 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     // execCPUAffinity is not the init's (config.md).
     scheduling::affinity(&Scheduling::default())?;
     enter_namespaces(token, plan, &sources)?;
-    if !sources.net_devices.is_empty() {
-        ask(channel, &Message::Entered, &Message::Moved)?;
-        net_devices::configure(&sources.net_devices)?;
-    }
     if !plan.namespaces.own_user() {
         users::oom_score(&proc, "self", &plan.process)?;
     }
@@ -114,6 +110,10 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
         None => user::receive_trees(channel, plan)?,
         trees => trees,
     };
+    if !sources.net_devices.is_empty() {
+        ask(channel, &Message::Entered, &Message::Moved)?;
+        net_devices::configure(&sources.net_devices)?;
+    }
     let root = rootfs::build(plan, trees)?;
     if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
         ask(channel, &Message::Mounted, &Message::Enter)?;
