@@ -7,6 +7,8 @@ use plimsoll_sys::mount;
 use plimsoll_sys::root::RootDir;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Uid, makedev};
 use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Link text and the link's path.
@@ -19,32 +21,52 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 pub(super) fn make(root: &RootDir, devices: &[DevicePlan]) -> Result<(), Fault> {
+    let mut folders = Folders { root, last: None };
     for device in devices {
-        node(root, device)?;
+        node(&mut folders, device)?;
     }
     for (text, path) in LINKS {
-        link(root, text, Path::new(path))?;
+        link(&mut folders, text, Path::new(path))?;
     }
     if Path::new("/proc/kcore").exists() {
-        link(root, "/proc/kcore", Path::new("/dev/core"))?;
+        link(&mut folders, "/proc/kcore", Path::new("/dev/core"))?;
     }
     Ok(())
 }
 
-fn node(root: &RootDir, device: &DevicePlan) -> Result<(), Fault> {
+/// The folder of the last path, which is nearly always `/dev`: resolved once.
+struct Folders<'a> {
+    root: &'a RootDir,
+    last: Option<(&'a Path, OwnedFd)>,
+}
+
+impl<'a> Folders<'a> {
+    fn of(&mut self, path: &'a Path) -> Result<(&OwnedFd, &'a OsStr), Errno> {
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        let above = path.parent().unwrap_or(Path::new("/"));
+        let folder = match self.last.take() {
+            Some((known, folder)) if known == above => folder,
+            _ => self.root.parent(path)?.0,
+        };
+        Ok((&self.last.insert((above, folder)).1, name))
+    }
+}
+
+fn node<'a>(folders: &mut Folders<'a>, device: &'a DevicePlan) -> Result<(), Fault> {
     let what = || format!("cannot make the device {}", device.path.display());
-    let (folder, name) = root.parent(&device.path).at("devices", "openat2", &device.path, what)?;
+    let root = folders.root;
+    let (folder, name) = folders.of(&device.path).at("devices", "openat2", &device.path, what)?;
     let number = makedev(device.major, device.minor);
-    match rustix::fs::mknodat(&folder, name, device.kind, Mode::from_raw_mode(device.mode), number) {
+    match rustix::fs::mknodat(folder, name, device.kind, Mode::from_raw_mode(device.mode), number) {
         Ok(()) => {}
-        Err(Errno::EXIST) => return verify(&folder, name, device),
+        Err(Errno::EXIST) => return verify(folder, name, device),
         // In a user namespace nobody makes devices, whatever capabilities it gives.
         Err(Errno::PERM) => return bind(root, device),
         Err(error) => return Err(error).at("devices", "mknodat", &device.path, what),
     }
     if (device.uid, device.gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
-        rustix::fs::chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).at(
+        rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).at(
             "devices",
             "fchownat",
             &device.path,
@@ -83,18 +105,18 @@ fn verify(folder: impl rustix::fd::AsFd, name: &std::ffi::OsStr, device: &Device
 }
 
 /// A link of the image stays if it is the same. `/dev/ptmx` of the image is replaced: it would be the host's.
-fn link(root: &RootDir, text: &str, path: &Path) -> Result<(), Fault> {
+fn link<'a>(folders: &mut Folders<'a>, text: &str, path: &'a Path) -> Result<(), Fault> {
     let what = || format!("cannot make the link {}", path.display());
-    let (folder, name) = root.parent(path).at("devices", "openat2", path, what)?;
-    match rustix::fs::symlinkat(text, &folder, name) {
+    let (folder, name) = folders.of(path).at("devices", "openat2", path, what)?;
+    match rustix::fs::symlinkat(text, folder, name) {
         Ok(()) => return Ok(()),
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error).at("devices", "symlinkat", path, what),
     }
-    let there = rustix::fs::readlinkat(&folder, name, Vec::new());
+    let there = rustix::fs::readlinkat(folder, name, Vec::new());
     if there.is_ok_and(|there| there.as_bytes() == text.as_bytes()) {
         return Ok(());
     }
-    rustix::fs::unlinkat(&folder, name, AtFlags::empty()).at("devices", "unlinkat", path, what)?;
-    rustix::fs::symlinkat(text, &folder, name).at("devices", "symlinkat", path, what)
+    rustix::fs::unlinkat(folder, name, AtFlags::empty()).at("devices", "unlinkat", path, what)?;
+    rustix::fs::symlinkat(text, folder, name).at("devices", "symlinkat", path, what)
 }

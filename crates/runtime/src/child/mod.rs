@@ -25,7 +25,7 @@ use crate::fault::At;
 use crate::hooks::Place;
 use crate::parent::sources::{self, Sources};
 use crate::parent::spawn::conceal;
-use crate::parent::users;
+use crate::parent::{self, users};
 use crate::plan::{Plan, ProcessPlan, Scheduling};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
@@ -190,7 +190,7 @@ fn enter_namespaces(token: &SingleThread, plan: &Plan, sources: &Sources) -> Res
         ns::unshare(token, Namespaces::CGROUP)
             .at("namespace", "unshare", "", || "cannot make the cgroup namespace".into())?;
     }
-    if plan.namespaces.new.has(Namespaces::NET) {
+    if plan.namespaces.new.has(Namespaces::NET) && !parent::loopback::is_ours(plan) {
         loopback::up().at("namespace", "ioctl", "lo", || "cannot bring up lo".into())?;
     }
     Ok(())

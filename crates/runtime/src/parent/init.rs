@@ -1,6 +1,7 @@
 //! `create` and `run` up to the point where the container's init waits: one straight path.
 
 use super::cgroup::{self, Cgroup};
+use super::loopback;
 use super::lsm;
 use super::net_devices::{self, NetDevice};
 use super::notify;
@@ -112,6 +113,9 @@ fn steps(
         .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
     rollback.push(Undo::Child(child, kept));
     drop((theirs, listener, tasks, v2));
+    if loopback::is_ours(&plan) {
+        loopback::up(token, &pidfd)?;
+    }
     users::settle(token, &plan, child, &sources, &ours)?;
     if let Some(scope) = &unit {
         cgroup = Cgroup::placed(scope, child, &plan)?;

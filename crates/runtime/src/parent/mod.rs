@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod init;
 mod inside;
 pub(crate) mod limits;
+pub(crate) mod loopback;
 pub(crate) mod lsm;
 pub(crate) mod net_devices;
 pub(crate) mod notify;

@@ -115,8 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_has_no_pointer_but_a_position() {
+    fn broken_json_has_a_position() {
         let error = Spec::parse(b"{\"ociVersion\": ").expect_err("truncated");
         assert!(error.to_string().contains("line 1"), "{error}");
+        assert_eq!(error.pointer, "/ociVersion");
     }
 }

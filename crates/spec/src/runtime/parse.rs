@@ -4,7 +4,7 @@ use super::locate;
 use serde::de::DeserializeOwned;
 use std::fmt;
 
-/// Why a document was refused. `pointer` is RFC 6901 and empty when the JSON itself is broken.
+/// Why a document was refused. `pointer` is RFC 6901: of the value, or of where broken JSON breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     pub pointer: String,
@@ -24,9 +24,8 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 pub(super) fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ParseError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let pointer =
-            if error.is_data() { locate::pointer(bytes, error.line(), error.column()) } else { String::new() };
-        ParseError { pointer, problem: error.to_string() }
+    serde_json::from_slice(bytes).map_err(|error| ParseError {
+        pointer: locate::pointer(bytes, error.line(), error.column()),
+        problem: error.to_string(),
     })
 }
