@@ -301,7 +301,7 @@ fn bomb() -> Case {
     // The container's processes are the host's: nothing dies with its init.
     let namespaces = json!([{ "type": "mount" }, { "type": "ipc" }, { "type": "uts" }]);
     case.made.set("/linux/namespaces", namespaces);
-    case.made.set("/linux/resources/pids", json!({ "limit": 120 }));
+    case.made.set("/linux/resources/pids", json!({ "limit": 1000 }));
     case.made.args(&["sh", "-c", BOMB]);
     case.start().ok();
     let until = Instant::now() + Duration::from_secs(20);

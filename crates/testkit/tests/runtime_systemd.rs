@@ -275,8 +275,12 @@ fn a_users_own_systemd() {
         let id = scratch.id(runtime.0);
         let state = scratch.dir("state");
         run(Command::new("chown").arg(format!("{UID}:{UID}")).arg(&state)).ok();
+        let manager = format!("/sys/fs/cgroup/user.slice/user-{UID}.slice/user@{UID}.service");
         let user = |args: &[&str]| {
-            let mut command = scratch.command("setpriv");
+            // From a group below the user's manager: out of another one it may not move anything.
+            let mut command = scratch.command("sh");
+            let script = "mkdir -p $0 && echo $$ >$0/cgroup.procs && exec \"$@\"";
+            command.args(["-c", script, &format!("{manager}/app.slice/{}", scratch.cgroup_prefix()), "setpriv"]);
             command.args([
                 &format!("--reuid={UID}"),
                 &format!("--regid={UID}"),
@@ -299,7 +303,6 @@ fn a_users_own_systemd() {
         std::fs::write(made.path.join("config.json"), config.to_string()).expect("written");
         user(&["run", "--detach", "--bundle", &bundle, &id]).ok();
         let unit = format!("{}-{}.scope", scratch.cgroup_prefix(), runtime.0);
-        let manager = format!("/sys/fs/cgroup/user.slice/user-{UID}.slice/user@{UID}.service");
         let folder = Path::new(&manager).join("user.slice").join(&unit);
         let file = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default().trim_end().to_owned();
         assert_eq!((file("memory.max").as_str(), file("pids.max").as_str()), ("67108864", "40"), "{}", runtime.0);

@@ -2,7 +2,7 @@
 
 use super::limits::{limit_devices, write_all};
 use crate::fault::{At, bad_config};
-use crate::plan::{Plan, rules, v1_devices, v1_settings, v2_settings};
+use crate::plan::{Plan, Setting, rules, v1_devices, v1_settings, v2_settings};
 use crate::systemd::{Unit, UnitPlan};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::Resources;
@@ -33,14 +33,14 @@ impl Cgroup {
                 let mut settings = v1_devices(&plan.resources)?;
                 settings.extend(v1_settings(&plan.resources)?);
                 for tree in &trees {
-                    self.make_in(tree, plan, id)?;
+                    self.make_in(tree, plan, id, &[])?;
                 }
                 write_all(&self.folders, &settings)
             }
             Layout::V2(tree) => {
                 self.is_v2 = true;
                 let settings = v2_settings(&plan.resources)?;
-                self.make_in(&tree, plan, id)?;
+                self.make_in(&tree, plan, id, &settings)?;
                 write_all(&self.folders, &settings)
             }
         }
@@ -57,7 +57,7 @@ impl Cgroup {
         Ok(Self { folders, made: Vec::new(), is_v2: true, unit: Some(scope.unit.clone()) })
     }
 
-    fn make_in(&mut self, tree: &Hierarchy, plan: &Plan, id: &str) -> Result<(), Fault> {
+    fn make_in(&mut self, tree: &Hierarchy, plan: &Plan, id: &str, needed: &[Setting]) -> Result<(), Fault> {
         let path = tree.folder(&group_path(plan.cgroup_path.as_deref(), &base(tree), id)?);
         let cpuset = tree.has("cpuset");
         let v2 = self.is_v2;
@@ -67,7 +67,7 @@ impl Cgroup {
             if cpuset {
                 inherit_cpuset(folder)?;
             }
-            if v2 { delegate(&tree.mount, folder) } else { Ok(()) }
+            if v2 { delegate(&tree.mount, folder, needed) } else { Ok(()) }
         };
         let (_, new) = Group::make(&tree.mount, &path, each)
             .at("cgroup", "mkdir", &path, || format!("cannot make the cgroup {}", path.display()))?;
@@ -198,10 +198,19 @@ fn inherit_cpuset(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns on for a v2 folder every controller that the root of the tree has, on the whole way down: somebody else may have
-/// made the folders above without any.
-fn delegate(mount: &Path, folder: &Path) -> io::Result<()> {
+/// What a container is measured by, limits or not.
+const ALWAYS: [&str; 4] = ["cpu", "io", "memory", "pids"];
+
+/// Gives a v2 folder every controller that the group above it has. When `needed` ones are missing there, somebody made the
+/// groups above without: then they are given on from the root of the tree.
+fn delegate(mount: &Path, folder: &Path, needed: &[Setting]) -> io::Result<()> {
     let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
+    let has = read_file(parent, "cgroup.controllers")?;
+    turn_on(parent, &has)?;
+    let lacks = |name: &str| !has.split(' ').any(|has| has == name);
+    if !ALWAYS.into_iter().chain(needed.iter().map(|s| s.controller.as_str())).any(lacks) {
+        return Ok(());
+    }
     let all = read_file(mount, "cgroup.controllers")?;
     let below = parent.strip_prefix(mount).map_err(|_| io::ErrorKind::NotFound)?;
     let mut at = mount.to_owned();

@@ -99,7 +99,12 @@ impl UnitPlan {
         let group = v2_group_of(pid).at("cgroup", "read", "/proc/<pid>/cgroup", || format!("cannot find {name}"))?;
         if group.file_name().is_none_or(|last| last != name.as_str()) {
             let what = format!("systemd: the container's process is in {}, not in {name}", group.display());
-            return Err(Fault::new(Layer::OciRuntime, "cgroup", what));
+            let fault = Fault::new(Layer::OciRuntime, "cgroup", what);
+            return Err(if self.unit.user {
+                fault.hint("a user's systemd can move only what runs below it: start from a session of the user")
+            } else {
+                fault
+            });
         }
         Ok(mount.join(group.strip_prefix("/").unwrap_or(&group)))
     }
