@@ -3,6 +3,7 @@
 //! | from   | message   | carries  | meaning                                                                     |
 //! |--------|-----------|----------|-----------------------------------------------------------------------------|
 //! | child  | `Born`    | pid      | of a go-between on a channel of its own: the container's process is made    |
+//! | parent | `Placed`  |          | systemd has put the child into its cgroup: go on (with that driver only)    |
 //! | parent | `Mapped`  |          | the new user namespace has its mappings: become its root                    |
 //! | parent | `Trees`   | descriptors | with a user namespace: what the root is made of; none: take it yourself  |
 //! | child  | `Entered` |          | namespaces entered: move network devices into them                          |
@@ -12,7 +13,6 @@
 //! | child  | `Listener`| a number | a filter that notifies is loaded: take its listener, my descriptor of that number |
 //! | parent | `Give`    |          | I may not take it: send it (then the descriptor itself comes, with no message) |
 //! | parent | `Taken`   |          | I have it, its agent will answer (only after `Listener` or what `Give` brought) |
-//! | parent | `Placed`  |          | systemd has put the child into its cgroup: go on (with that driver only)    |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
 //! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
 //! | child  | `Failed`  | `Fault`  | could not go on; the child exits after it                                   |

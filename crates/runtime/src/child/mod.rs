@@ -92,10 +92,7 @@ fn fail(channel: &Channel, fault: Fault) -> ! {
 fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<Infallible, Fault> {
     let Init { plan, sources, tasks, placed_by_systemd, request, gate, privileged } = init;
     let plan = &plan;
-    settle(token, plan, channel, privileged)?;
-    if placed_by_systemd {
-        expect(channel, &Message::Placed)?;
-    }
+    settle(token, plan, channel, privileged, placed_by_systemd)?;
     let proc = begin(tasks)?;
     // execCPUAffinity is not the init's (config.md).
     scheduling::affinity(&Scheduling::default())?;
@@ -150,10 +147,19 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
 /// The namespaces that come before all else. Nobody may look into this process from its first moment on: between here and
 /// execve `/proc/<pid>` leads to the host (CVE-2016-9962). Only a runtime without rights must see its child to map it; nobody
 /// else is in that user namespace yet.
-fn settle(token: &SingleThread, plan: &Plan, channel: &Channel, privileged: bool) -> Result<(), Fault> {
+fn settle(
+    token: &SingleThread,
+    plan: &Plan,
+    channel: &Channel,
+    privileged: bool,
+    placed_by_systemd: bool,
+) -> Result<(), Fault> {
     let mapped = plan.namespaces.new.has(Namespaces::USER);
     if privileged || !mapped {
         conceal()?;
+    }
+    if placed_by_systemd {
+        expect(channel, &Message::Placed)?;
     }
     if plan.namespaces.new.has(Namespaces::TIME) && !plan.namespaces.joins(Namespaces::USER) {
         user::new_clocks(token, &users::clocks_file()?, plan)?;

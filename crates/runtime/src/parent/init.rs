@@ -116,12 +116,12 @@ fn steps(
     if loopback::is_ours(&plan) {
         loopback::up(token, &pidfd)?;
     }
-    users::settle(token, &plan, child, &sources, &ours)?;
     if let Some(scope) = &unit {
         cgroup = Cgroup::placed(scope, child, &plan)?;
         let sent = ours.send(&Message::Placed);
         sent.at("sync", "send", "", || "the container's process does not listen".into())?;
     }
+    users::settle(token, &plan, child, &sources, &ours)?;
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
