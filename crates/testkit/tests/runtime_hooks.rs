@@ -157,9 +157,15 @@ fn where_hooks_run() {
 /// hook mounts below the rootfs there, the container has (as the hooks of GPU vendors do).
 #[test]
 fn a_hook_mounts_into_the_container() {
-    for list in ["prestart", "createRuntime"] {
+    for (list, users) in [("prestart", false), ("createRuntime", false), ("createRuntime", true)] {
         for runtime in runtimes() {
             let mut case = Case::new(runtime, "true", "");
+            if users {
+                let namespaces = case.made.config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+                namespaces.push(json!({ "type": "user" }));
+                let map = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+                case.made.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+            }
             let rootfs = case.made.path.join("rootfs");
             std::fs::create_dir_all(rootfs.join("gift")).expect("a folder");
             let gift = case.scratch.dir("gift");
