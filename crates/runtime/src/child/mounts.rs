@@ -193,7 +193,7 @@ fn refused(plan: &MountPlan, filesystem: &str, error: &NewError) -> Fault {
         Fault::new(Layer::OciRuntime, "mount", describe(plan)).os(error.syscall, &plan.target, &error.errno.into());
     match (error.syscall, error.errno) {
         (_, Errno::PERM) if plan.is_new("proc") => {
-            fault.hint("a user namespace mounts proc only with a pid namespace of its own: bind /proc instead")
+            fault.hint("a user namespace mounts proc only with a pid namespace of its own, and where nothing covers the host's: bind /proc instead")
         }
         (_, Errno::PERM) if plan.is_new("sysfs") => {
             fault.hint("a user namespace mounts sysfs only with a network namespace of its own: bind /sys instead")
