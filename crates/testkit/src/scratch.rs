@@ -177,7 +177,8 @@ impl Drop for Scratch {
             drop(fs::write(format!("{cgroup}/freezer.state"), "THAWED"));
         }
         self.end_processes();
-        for mount in self.mounts() {
+        // The innermost first: a detached mount takes those below it along.
+        for mount in self.mounts().into_iter().rev() {
             report(&mount, unmount(mount.as_str(), UnmountFlags::DETACH).map_err(Into::into));
         }
         for cgroup in leak::cgroups_with(&prefix) {
