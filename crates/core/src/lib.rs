@@ -10,6 +10,7 @@ pub mod events;
 pub mod oci_spec;
 mod open;
 mod operations;
+mod orphans;
 mod paths;
 pub mod pull;
 mod recover;

@@ -102,6 +102,7 @@ async fn one_container(core: &Core, namespace: &str, id: &str, record: &Containe
 /// What an earlier daemon made and no record owns: shims, attachments, folders with their mounts.
 async fn orphans(core: &Core) {
     stray_shims(core).await;
+    crate::orphans::end(core).await;
     if let Err(fault) = networks(core).await {
         tracing::error!(%fault, "networks of unknown sandboxes were not given back");
     }

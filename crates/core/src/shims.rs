@@ -139,19 +139,49 @@ pub(crate) fn remove_socket(core: &Core, address: &str) -> Result<()> {
 
 /// The file in a bundle in which our shim writes down an exit before it tells anybody.
 const EXIT_FILE: &str = "plimsoll-exit.json";
+/// The file in a sandbox's folder in which our shim writes down the PID 1 of a pod that has one.
+const SANDBOX_FILE: &str = "plimsoll-sandbox.json";
 
 /// Runs the shim program's `delete` for a container whose shim is gone: ends its processes and removes its cgroup and
-/// mounts. Returns the exit if the shim had written it down.
+/// mounts. Returns the exit if the shim had written it down. Nothing is done for a container of which nothing is left.
 pub(crate) async fn clean_up_after(core: &Core, namespace: &str, sandbox: &str, id: &str) -> Result<Option<Exit>> {
-    let handler = core.sandboxes().find(namespace, sandbox).map(|record| record.handler).unwrap_or_default();
-    let (_, handler) = core.handler(&handler)?;
-    let bundle = paths::bundle(&core.config().state, namespace, id);
-    if !bundle.exists() {
+    let state = &core.config().state;
+    let (bundle, root) = (paths::bundle(state, namespace, id), paths::runtime_root(state, namespace));
+    // The runtime may know a container whose bundle is gone.
+    let folder = if bundle.exists() { bundle.clone() } else { root.join(id) };
+    if !folder.exists() {
         return Ok(None);
     }
     let known = bundle.join(EXIT_FILE).exists();
-    let exit = launcher(core, &handler).cleanup(Launch { namespace, id, bundle: &bundle }).await?;
+    let launch = Launch { namespace, id, bundle: &folder };
+    let exit = cleaner(core, namespace, sandbox)?.cleanup(launch, Some(&root)).await?;
     Ok(known.then_some(exit))
+}
+
+/// The same on removal, when how it ended does not matter: only for a container that the runtime still knows.
+pub(crate) async fn clean_up(core: &Core, namespace: &str, sandbox: &str, id: &str) -> Result<()> {
+    // The runtime's folder is made before and removed after everything else of a container.
+    match paths::runtime_root(&core.config().state, namespace).join(id).exists() {
+        true => clean_up_after(core, namespace, sandbox, id).await.map(|_exit| ()),
+        false => Ok(()),
+    }
+}
+
+/// Ends the PID 1 of a pod whose shim is gone, and with it every process of the pod's PID namespace.
+pub(crate) async fn clean_up_sandbox(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    let folder = paths::sandbox_dir(&core.config().state, namespace, id);
+    if !folder.join(SANDBOX_FILE).exists() {
+        return Ok(());
+    }
+    let launch = Launch { namespace, id, bundle: &folder };
+    cleaner(core, namespace, id)?.cleanup(launch, None).await.map(|_exit| ())
+}
+
+/// The shim program of a sandbox; the default one when nobody knows the sandbox, or its handler, any more.
+fn cleaner(core: &Core, namespace: &str, sandbox: &str) -> Result<Launcher> {
+    let handler = core.sandboxes().find(namespace, sandbox).map(|record| record.handler).unwrap_or_default();
+    let (_, handler) = core.handler(&handler).or_else(|_unknown| core.handler(""))?;
+    Ok(launcher(core, &handler))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub use exec::{ExecRequest, exec};
 pub use kill::kill;
 pub use pause::{pause, resume};
 pub use ps::{cgroups, processes};
+pub use record::process_start;
 pub use root::Root;
 pub use start::start;
 pub use state::{container_process, list, state};

@@ -188,9 +188,9 @@ pub(crate) fn absent(id: &str) -> Fault {
         .in_container(id)
 }
 
-/// Start time and whether it is a zombie, from `/proc/<pid>/stat`. The command name may hold anything, so fields are counted
+/// Start time, in clock ticks since boot, and whether it is a zombie, from `/proc/<pid>/stat`. The command name may hold anything, so fields are counted
 /// from its last closing parenthesis.
-pub(crate) fn process_start(pid: i32) -> Option<(u64, bool)> {
+pub fn process_start(pid: i32) -> Option<(u64, bool)> {
     let stat = plimsoll_sys::file::read_text(Path::new(&format!("/proc/{pid}/stat"))).ok()?;
     let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
     let zombie = matches!(fields.next()?, "Z" | "X");

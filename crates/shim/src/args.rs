@@ -27,6 +27,8 @@ pub(crate) struct Args {
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) socket_dir: PathBuf,
     pub(crate) socket: PathBuf,
+    /// For `delete`: where the runtime keeps its state, should the bundle not say it.
+    pub(crate) runtime_root: Option<PathBuf>,
 }
 
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, Fault> {
@@ -38,6 +40,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, Fau
         bundle: None,
         socket_dir: PathBuf::from(SOCKET_FOLDER),
         socket: PathBuf::new(),
+        runtime_root: None,
     };
     let mut verb = None;
     let mut words = words.into_iter();
@@ -83,6 +86,7 @@ fn set(args: &mut Args, name: &str, value: String) -> Result<(), Fault> {
         "bundle" => args.bundle = Some(PathBuf::from(value)),
         "socket-dir" => args.socket_dir = PathBuf::from(value),
         "socket" => args.socket = PathBuf::from(value),
+        "runtime-root" => args.runtime_root = Some(PathBuf::from(value)),
         // Events go over ttrpc, not by running a program for each.
         "publish-binary" => {}
         _ => return Err(Fault::invalid("args", format!("unknown flag -{name}"))),

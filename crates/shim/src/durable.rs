@@ -1,7 +1,8 @@
-//! Two small files in the bundle that outlive the shim: what its `delete` needs to clean up, and how the container ended.
+//! Small files in a bundle that outlive the shim: what its `delete` needs to clean up (of a container, of a pod), and how the
+//! container ended.
 
 use crate::io::{rfc3339_nanos, since_epoch};
-use crate::task::{ExitRecord, Process, Task};
+use crate::task::{ExitRecord, Process};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,16 +11,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) const TASK_FILE: &str = "plimsoll-task.json";
 pub(crate) const EXIT_FILE: &str = "plimsoll-exit.json";
+pub(crate) const SANDBOX_FILE: &str = "plimsoll-sandbox.json";
 
 /// Longest of these files that is read back.
 const LIMIT: u64 = 64 * 1024;
 
+/// Written before anything of a container is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TaskFile {
     pub(crate) runtime_root: PathBuf,
-    pub(crate) pid: u32,
-    /// The shim mounted the rootfs.
-    pub(crate) mounted: bool,
+}
+
+/// PID 1 of the pod's PID namespace. Written before it lives on its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SandboxFile {
+    /// Pids and times begin anew with it.
+    pub(crate) boot: String,
+    pub(crate) pid: i32,
+    /// In clock ticks since boot: tells it from a later process of the same pid.
+    pub(crate) start_time: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,9 +50,20 @@ impl ExitFile {
     }
 }
 
-pub(crate) fn write_task(task: &Task) -> io::Result<()> {
-    let record = TaskFile { runtime_root: task.root.clone(), pid: task.init.pid_number(), mounted: task.mounted };
-    replace(&task.bundle.join(TASK_FILE), &record)
+pub(crate) fn write_task(bundle: &Path, runtime_root: &Path) -> io::Result<()> {
+    replace(&bundle.join(TASK_FILE), &TaskFile { runtime_root: runtime_root.to_owned() })
+}
+
+pub(crate) fn write_sandbox(path: &Path, record: &SandboxFile) -> io::Result<()> {
+    replace(path, record)
+}
+
+/// One that is not there is no error.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn write_exit(bundle: &Path, process: &Process, exit: &ExitRecord) -> io::Result<()> {

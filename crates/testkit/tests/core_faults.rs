@@ -193,3 +193,27 @@ fn a_shim_that_is_killed_is_noticed_and_cleaned_up_after() {
     node.ok(&["rmp", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }
+
+/// The PID 1 of a pod that shares its PID namespace is nobody's child then.
+#[test]
+fn a_shared_pid_namespace_ends_though_its_shim_was_killed() {
+    let node = Node::start();
+    node.pull();
+    let shared = json!({ "linux": { "security_context": { "namespace_options": { "pid": 0 } } } });
+    let pod_file = node.pod_file("p", shared.clone());
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", shared), &pod_file]);
+    node.ok(&["start", &id]);
+    let init = node.json(&["inspectp", &pod])["info"]["pid"].as_i64().expect("a pid");
+    let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).expect("the pod's init");
+    let shim = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).expect("its parent");
+    run(std::process::Command::new("kill").args(["-9", shim])).ok();
+    node.ok(&["stopp", &pod]);
+    let ended = |pid: i64| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    };
+    assert!(ended(init), "the pod's init lives on");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}

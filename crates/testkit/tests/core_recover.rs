@@ -1,7 +1,7 @@
 //! What the next daemon finds after a crash in the middle of things.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, run};
+use plimsoll_testkit::{Node, bin, bundle, run};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -97,6 +97,23 @@ fn folders_and_mounts_that_no_record_owns_are_removed() {
         std::fs::create_dir_all(folder).expect("mkdir");
         run(std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(folder)).ok();
     }
+    node.daemon.start_again();
+    // The socket is there before the recovery; the first answer comes after it.
+    node.ok(&["version"]);
+    assert_eq!(node.left_behind(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn containers_that_no_record_owns_are_ended() {
+    let mut node = Node::start();
+    node.daemon.stop();
+    let root = node.daemon.state.join("runtime/k8s.io");
+    let mut bundle = bundle(&node.scratch);
+    bundle.args(&["sleep", "1000"]);
+    let mut create = node.scratch.command(bin("plimrun"));
+    create.arg("--root").arg(&root).args(["create", "--bundle"]).arg(&bundle.path).arg("0123");
+    run(&mut create).ok();
+    assert!(!node.left_behind(&[]).is_empty());
     node.daemon.start_again();
     // The socket is there before the recovery; the first answer comes after it.
     node.ok(&["version"]);

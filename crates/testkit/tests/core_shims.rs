@@ -1,8 +1,8 @@
 //! The line between daemon and shim under strain: shims that are slow, starts that a daemon's death cut off, deletes that
-//! the shim refuses.
+//! the shim refuses, shims that die and whose clean-up fails.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, run};
+use plimsoll_testkit::{Node, Scratch, bin, run};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -115,6 +115,98 @@ fn a_start_that_was_cut_off_is_stopped_though_the_shim_refuses_to_delete_it() {
     let refused = node.fails(&["rm", &id]);
     assert!(refused.contains("busy"), "the refusal says why: {refused}");
     run(Command::new("umount").arg(&busy)).ok();
+    node.ok(&["rm", &id]);
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+fn lives(pid: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn kill_9(pid: i64) {
+    run(Command::new("kill").args(["-9", &pid.to_string()])).ok();
+}
+
+/// The worker has made the container, and nobody has heard of it.
+#[test]
+fn a_shim_that_dies_before_it_answers_create_leaves_nothing() {
+    let node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", json!({})), &pod_file]);
+    let shim = shim_of(&node, &pod);
+    let raw = i32::try_from(shim).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    let kept = node.daemon.state.join("runtime/k8s.io").join(&id);
+    let mut start = node.daemon.crictl(&["start", &id]);
+    let mut start = start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("crictl starts");
+    let end = Instant::now() + Duration::from_secs(15);
+    while !kept.exists() {
+        assert!(Instant::now() < end, "the worker made nothing");
+    }
+    // Starting a program for it would take longer than the worker does.
+    rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("SIGSTOP");
+    until("the worker's create", || kept.join("state.json").exists());
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(kept.join("state.json")).expect("readable")).expect("json");
+    let init = state["pid"].as_i64().expect("a pid");
+    assert!(start.try_wait().expect("crictl").is_none() && lives(init));
+    kill_9(shim);
+    assert!(!start.wait().expect("crictl ends").success());
+    node.ok(&["rm", &id]);
+    assert!(!lives(init), "the init of a container that is gone lives on");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+/// A node whose shim does `first` before the first `delete` that it is started for.
+fn node_with_delete(first: &str) -> Node {
+    let scratch = Scratch::new();
+    let (mark, real) = (scratch.join("deleted"), bin("containerd-shim-plimsoll-v1"));
+    let script = format!(
+        "#!/bin/sh\nfor last; do :; done\nif [ \"$last\" = delete ] && mkdir {} 2>/dev/null; then {first}; fi\n\
+        exec {} \"$@\"\n",
+        mark.display(),
+        real.display()
+    );
+    let shim = scratch.file("shim", script);
+    std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    Node::start_in(scratch, &format!("[handlers.plimsoll]\ntype = \"shim\"\nshim = {shim:?}"))
+}
+
+/// Runs a container and kills its shim. The pod, the container and its pid.
+fn orphaned(node: &Node) -> (String, String, i64) {
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    let pid = node.json(&["inspect", &id])["info"]["pid"].as_i64().expect("a pid");
+    kill_9(shim_of(node, &pod));
+    (pod, id, pid)
+}
+
+#[test]
+fn a_clean_up_that_failed_is_done_by_the_removal() {
+    let node = node_with_delete("echo not now >&2; exit 1");
+    let (pod, id, pid) = orphaned(&node);
+    until("the shim's death", || node.status(&id)["state"] == "CONTAINER_UNKNOWN");
+    let message = node.status(&id)["message"].to_string();
+    assert!(message.contains("not now"), "the failure is told: {message}");
+    assert!(lives(pid), "nothing has ended it");
+    node.ok(&["rm", &id]);
+    assert!(!lives(pid), "a removed container runs");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+#[test]
+fn a_clean_up_may_take_longer_than_the_start_of_a_shim() {
+    let node = node_with_delete("sleep 12");
+    let (pod, id, pid) = orphaned(&node);
+    until("the shim's death", || node.status(&id)["state"] == "CONTAINER_UNKNOWN");
+    assert!(!lives(pid), "the clean-up was cut off: {}", node.status(&id));
     node.ok(&["rm", &id]);
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());

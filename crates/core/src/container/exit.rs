@@ -15,7 +15,7 @@ type Key = (String, String);
 /// Exit code of a container that never ran, as the kubelet knows it from other runtimes.
 const NOT_STARTED: i32 = 128;
 /// The reason of such a container.
-pub(super) const START_ERROR: &str = "StartError";
+const START_ERROR: &str = "StartError";
 /// Exit code of a container whose end nobody saw.
 const NOT_KNOWN: i32 = 255;
 

@@ -1,6 +1,5 @@
 //! RemoveContainer: forgets a container and everything made for it.
 
-use super::exit;
 use super::resolve::resolve;
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
@@ -40,15 +39,14 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     core.containers().remove(&namespace, &id, Some(event)).await
 }
 
-/// What the shim may still keep. A shim that went away in the middle of a start is cleaned up after.
+/// What the shim may still keep, and what a shim that is gone has left: nobody has cleaned up after a start that it died in,
+/// and the clean-up after its death may have failed.
 async fn task(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<()> {
     let begun = Instant::now();
     loop {
         let asked = shims::ask(core, namespace, &record.sandbox, |shim| async move { shim.delete(id, "").await });
         match asked.await {
-            Ok(None) if record.reason == exit::START_ERROR => {
-                return shims::clean_up_after(core, namespace, &record.sandbox, id).await.map(|_exit| ());
-            }
+            Ok(None) => return shims::clean_up(core, namespace, &record.sandbox, id).await,
             Ok(_) => return Ok(()),
             Err(fault) if fault.class() == Kind::NotFound => return Ok(()),
             // It is being deleted already, or dies at this moment.

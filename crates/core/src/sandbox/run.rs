@@ -7,7 +7,7 @@ use crate::events::{Event, Topic};
 use crate::operations::Stage;
 use crate::rollback::Rollback;
 use crate::shim::{Launch, SandboxRequest, Shim};
-use crate::shims::launcher;
+use crate::shims::{self, launcher};
 use crate::state::blocking;
 use crate::state::{SandboxPhase, SandboxRecord};
 use crate::{clock, paths};
@@ -84,8 +84,7 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     stage.enter("shim");
     let launch = Launch { namespace: &namespace, id, bundle: &dir };
     let shim = launcher(core, &handler).start(launch).await?;
-    let (line, sid) = (shim.clone(), id.to_owned());
-    rollback.push("the shim", async move { line.shutdown_sandbox(&sid).await });
+    rollback.push("the shim", end(core.clone(), shim.clone(), namespace.clone(), id.to_owned()));
     record.shim_address = Some(shim.address().to_owned());
     core.sandboxes().put(&namespace, id, record.clone(), None).await?;
 
@@ -97,6 +96,14 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     core.shims().keep(&namespace, id, shim);
     super::watch(core, &namespace, id);
     Ok(())
+}
+
+/// Undoes the shim's part. One that died in the middle of it may have left the pod's PID 1.
+async fn end(core: Core, shim: Shim, namespace: String, id: String) -> Result<()> {
+    match shim.shutdown_sandbox(&id).await {
+        Err(_) if !shim.is_open() => shims::clean_up_sandbox(&core, &namespace, &id).await,
+        outcome => outcome,
+    }
 }
 
 fn new_record(core: &Core, id: &str, request: RunRequest, handler: String) -> SandboxRecord {

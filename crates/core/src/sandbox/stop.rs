@@ -44,14 +44,14 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     shutdown(&core, &namespace, &id).await
 }
 
-/// Ends the shim, which unpins the pod's namespaces. A shim that is gone has ended.
+/// Ends the shim, which unpins the pod's namespaces and ends its PID 1. A shim that is gone has ended, its pod may have not.
 async fn shutdown(core: &Core, namespace: &str, id: &str) -> Result<()> {
     let asked = shims::ask(core, namespace, id, |shim| async move { shim.shutdown_sandbox(id).await }).await;
     match asked {
-        Err(fault) if fault.class() != Kind::NotFound => Err(fault.in_pod(id)),
-        _ => {
-            core.shims().forget(namespace, id);
-            Ok(())
-        }
+        Ok(None) => shims::clean_up_sandbox(core, namespace, id).await.map_err(|fault| fault.in_pod(id))?,
+        Err(fault) if fault.class() != Kind::NotFound => return Err(fault.in_pod(id)),
+        Ok(Some(())) | Err(_) => {}
     }
+    core.shims().forget(namespace, id);
+    Ok(())
 }

@@ -14,6 +14,10 @@ use tokio::process::Command;
 /// Longest text of a failing shim that is taken into a fault.
 const STDERR_LIMIT: usize = 4096;
 
+/// How long `delete` may take: as long as the shim gives its own worker for it, which waits for dying processes and runs the
+/// container's last hooks.
+const CLEANUP: Duration = Duration::from_secs(60);
+
 /// How one kind of shim is started.
 #[derive(Clone, Debug)]
 pub struct Launcher {
@@ -49,16 +53,22 @@ impl Launcher {
     pub async fn start(&self, launch: Launch<'_>) -> Result<Shim> {
         let mut command = self.command(launch);
         command.arg("start");
-        let output = self.run(command, "start").await?;
+        let output = self.run(command, "start", self.deadline).await?;
         let (address, version) = parse_bootstrap(&output.stdout)?;
         Shim::connect_as(&address, version).await
     }
 
-    /// Runs `delete`: removes what a shim that died left of `launch.id`, and returns what it knew of the exit.
-    pub async fn cleanup(&self, launch: Launch<'_>) -> Result<Exit> {
+    /// Runs `delete`: removes what a shim that died left of `launch.id`, and returns what it knew of the exit. Our shim is
+    /// told with `runtime_root` where the runtime keeps its state, should the bundle not say it; foreign ones do not know
+    /// that flag.
+    pub async fn cleanup(&self, launch: Launch<'_>, runtime_root: Option<&Path>) -> Result<Exit> {
         let mut command = self.command(launch);
-        command.arg("-bundle").arg(launch.bundle).arg("delete");
-        let output = self.run(command, "delete").await?;
+        command.arg("-bundle").arg(launch.bundle);
+        if let Some(root) = runtime_root {
+            command.arg("-runtime-root").arg(root);
+        }
+        command.arg("delete");
+        let output = self.run(command, "delete", CLEANUP).await?;
         let answer = DeleteResponse::decode(output.stdout.as_slice())
             .map_err(|e| fault("delete", "the shim's answer to delete cannot be read").because(&e))?;
         Ok(Exit { code: answer.exit_status, at: convert::time(answer.exited_at) })
@@ -80,12 +90,12 @@ impl Launcher {
         command
     }
 
-    async fn run(&self, mut command: Command, verb: &str) -> Result<Output> {
+    async fn run(&self, mut command: Command, verb: &str, deadline: Duration) -> Result<Output> {
         let name = self.binary.display();
-        let output = tokio::time::timeout(self.deadline, command.output())
+        let output = tokio::time::timeout(deadline, command.output())
             .await
             .map_err(|_| {
-                let limit = self.deadline.as_secs();
+                let limit = deadline.as_secs();
                 fault(verb, format!("{name} {verb} took longer than {limit} s")).kind(Kind::DeadlineExceeded)
             })?
             .map_err(|e| fault(verb, format!("cannot run {name}")).because(&e))?;

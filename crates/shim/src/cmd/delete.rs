@@ -1,8 +1,9 @@
 //! `delete`: after a shim has died without being asked to. Removes the container with the working directory (or `-bundle`)
-//! as its bundle, and prints how it ended as a `DeleteResponse`.
+//! as its bundle, and in a pod's folder the pod's PID 1, and prints how it ended as a `DeleteResponse`.
 
 use crate::args::Args;
-use crate::durable::{self, EXIT_FILE, ExitFile, TASK_FILE, TaskFile};
+use crate::durable::{self, EXIT_FILE, ExitFile, SANDBOX_FILE, SandboxFile, TASK_FILE, TaskFile};
+use crate::sandbox;
 use crate::task::{rootfs, timestamp};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task::DeleteResponse;
@@ -22,12 +23,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     };
     let kept: Option<TaskFile> = read(&bundle.join(TASK_FILE))?;
     let exit: Option<ExitFile> = read(&bundle.join(EXIT_FILE))?;
-    let root =
-        kept.as_ref().map_or_else(|| Path::new("/run/plimrun").join(&args.namespace), |k| k.runtime_root.clone());
-    remove(root, &args.id)?;
+    if let Some(init) = read::<SandboxFile>(&bundle.join(SANDBOX_FILE))? {
+        sandbox::end_init(&init)?;
+    }
+    // Without either nothing was made: the file is written first.
+    let root = kept.map(|kept| kept.runtime_root).or_else(|| args.runtime_root.clone());
+    let pid = root.map_or(Ok(0), |root| remove(root, &args.id))?;
     rootfs::unmount(&bundle.join("rootfs"))?;
     let answer = DeleteResponse {
-        pid: kept.map_or(0, |kept| kept.pid),
+        pid: exit.as_ref().map_or(pid, |exit| exit.pid),
         exit_status: exit.as_ref().map_or(KILLED, |exit| exit.exit_code),
         exited_at: Some(timestamp(exit.as_ref().map_or_else(SystemTime::now, ExitFile::at))),
     };
@@ -35,11 +39,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     out.write_all(&answer.encode_to_vec()).map_err(|e| fault("cannot write the answer").because(&e))
 }
 
-/// A container that the runtime does not know is deleted already.
-fn remove(root: PathBuf, id: &str) -> Result<(), Fault> {
-    match plimsoll_runtime::delete(&Root::open(root)?, id, true) {
-        Err(fault) if fault.class() == Kind::NotFound => Ok(()),
-        outcome => outcome,
+/// A container that the runtime does not know is deleted already. Returns the pid that its init had, if that is known.
+fn remove(root: PathBuf, id: &str) -> Result<u32, Fault> {
+    let root = Root::open(root)?;
+    let pid = plimsoll_runtime::state(&root, id).ok().and_then(|state| u32::try_from(state.pid).ok());
+    match plimsoll_runtime::delete(&root, id, true) {
+        Err(fault) if fault.class() != Kind::NotFound => Err(fault),
+        _ => Ok(pid.unwrap_or(0)),
     }
 }
 

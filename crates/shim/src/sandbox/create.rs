@@ -22,7 +22,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         // Another daemon's: nothing to make but the record.
         _ => extension::SandboxOptions::default(),
     };
-    let plan = Plan::new(options, &request.netns_path).map_err(|fault| fault.in_pod(&id))?;
+    let plan = Plan::new(options, &request.netns_path, &request.bundle_path).map_err(|fault| fault.in_pod(&id))?;
     server.sandbox = Some(Sandbox {
         id,
         plan,

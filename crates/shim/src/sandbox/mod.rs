@@ -2,6 +2,7 @@
 //! `namespaces.rs`.
 
 pub(crate) mod create;
+mod init;
 mod namespaces;
 pub(crate) mod ping;
 pub(crate) mod platform;
@@ -12,6 +13,7 @@ pub(crate) mod stop;
 pub(crate) mod wait;
 
 use crate::server::{Reply, Server};
+pub(crate) use init::end as end_init;
 use namespaces::Plan;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::sandbox as wire;

@@ -1,15 +1,16 @@
 //! Making a pod's namespaces in a worker and pinning them as bind-mounted files, so that they outlive the worker and the
 //! shim, and any OCI runtime can join them by path.
 
+use super::init;
+use crate::durable::{self, SANDBOX_FILE};
 use crate::worker::{Outcome, Reporter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::extension::SandboxOptions;
 use plimsoll_sys::process::Namespaces;
-use plimsoll_sys::{SingleThread, fork, ns};
+use plimsoll_sys::{SingleThread, ns};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
-use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -52,15 +53,20 @@ pub(crate) struct Plan {
     /// Path below /proc/sys and value.
     sysctls: BTreeMap<PathBuf, String>,
     netns: Option<PathBuf>,
+    /// Where PID 1 is written down.
+    record: PathBuf,
 }
 
 impl Plan {
-    pub(crate) fn new(options: SandboxOptions, netns: &str) -> Result<Self, Fault> {
+    pub(crate) fn new(options: SandboxOptions, netns: &str, bundle: &str) -> Result<Self, Fault> {
         let kinds: Vec<PodNamespace> = options.namespaces.iter().map(|name| kind(name)).collect::<Result<_, _>>()?;
         let netns = (!netns.is_empty()).then(|| PathBuf::from(netns));
         let has = |wanted| kinds.contains(&wanted);
         if !kinds.is_empty() && !Path::new(&options.ns_dir).is_absolute() {
             return Err(Fault::invalid("sandbox", format!("ns_dir {:?} is not an absolute path", options.ns_dir)));
+        }
+        if has(PodNamespace::Pid) && !Path::new(bundle).is_absolute() {
+            return Err(Fault::invalid("sandbox", format!("bundle_path {bundle:?} is not an absolute path")));
         }
         if !options.hostname.is_empty() && !has(PodNamespace::Uts) {
             return Err(Fault::invalid("sandbox", "a hostname needs a uts namespace of the pod"));
@@ -72,7 +78,8 @@ impl Plan {
         for (name, value) in options.sysctls {
             sysctls.insert(sysctl_path(&name, has(PodNamespace::Ipc), netns.is_some())?, value);
         }
-        Ok(Self { kinds, folder: PathBuf::from(options.ns_dir), hostname: options.hostname, sysctls, netns })
+        let (folder, record) = (PathBuf::from(options.ns_dir), Path::new(bundle).join(SANDBOX_FILE));
+        Ok(Self { kinds, folder, hostname: options.hostname, sysctls, netns, record })
     }
 
     pub(crate) fn shares_pids(&self) -> bool {
@@ -148,25 +155,7 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
         return Ok(0);
     }
     reporter.stage("start the pod's init");
-    let init = start_init(token)?;
-    let pinned = pin(format!("/proc/{}/ns/pid", init.as_raw_nonzero()).into(), &plan.pin(PodNamespace::Pid));
-    if let Err(fault) = pinned {
-        return Err(match rustix::process::kill_process(init, rustix::process::Signal::KILL) {
-            Ok(()) => fault,
-            Err(errno) => fault.why(format!("cannot kill the pod's init: {errno}")),
-        });
-    }
-    Ok(init.as_raw_nonzero().get())
-}
-
-/// PID 1 of the pod: a copy of the worker that only reaps. It becomes the shim's child when the worker ends.
-fn start_init(token: &SingleThread) -> Result<Pid, Fault> {
-    let run = |_: &SingleThread| {
-        let ready = fork::keep_only(&[]).is_ok() && rustix::process::setsid().is_ok();
-        // Signals from inside the namespace cannot end it: PID 1 has no default actions there.
-        u8::from(!ready || fork::reap_for_ever().is_err())
-    };
-    fork::fork(token, run).map_err(|e| fault("cannot start the pod's init").because(&e))
+    init::start(token, &plan.record, |pid| pin(format!("/proc/{pid}/ns/pid").into(), &plan.pin(PodNamespace::Pid)))
 }
 
 fn set_sysctls(token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
@@ -208,19 +197,18 @@ fn pin(source: PathBuf, target: &Path) -> Result<(), Fault> {
     mount_bind(source, target).map_err(cannot)
 }
 
-/// Takes the pins away. One that is not there is no error; all are tried, the first failure is told.
+/// Takes the pins away, and the record of PID 1, which the caller has killed. What is not there is no error; all are tried,
+/// the first failure is told.
 pub(super) fn unpin(plan: &Plan) -> Result<(), Fault> {
-    let mut first = Ok(());
+    let forgotten = if plan.shares_pids() { durable::remove(&plan.record) } else { Ok(()) };
+    let mut first = forgotten.map_err(|e| fault("cannot remove the record of the pod's init").because(&e));
     for &kind in &plan.kinds {
         let path = plan.pin(kind);
         let unmounted = match unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
             Err(errno) => Err(std::io::Error::from(errno)),
         };
-        let removed = unmounted.and_then(|()| match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        });
+        let removed = unmounted.and_then(|()| durable::remove(&path));
         if let Err(e) = removed {
             first = first.and(Err(fault(&format!("cannot unpin {}", path.display())).because(&e)));
         }
@@ -252,6 +240,8 @@ mod tests {
     #[test]
     fn a_hostname_without_a_namespace_is_refused() {
         let options = SandboxOptions { hostname: "pod".into(), ..Default::default() };
-        assert!(Plan::new(options, "").is_err());
+        assert!(Plan::new(options, "", "/pod").is_err());
+        let shared = SandboxOptions { namespaces: vec!["pid".into()], ns_dir: "/ns".into(), ..Default::default() };
+        assert!(Plan::new(shared, "", "").is_err(), "PID 1 could not be written down");
     }
 }

@@ -1,6 +1,7 @@
 //! Create: the container with its init waiting for Start.
 
 use super::{Key, Process, Task, rootfs};
+use crate::durable;
 use crate::io::{self, StdioSpec};
 use crate::oom;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
@@ -107,10 +108,27 @@ fn plan(server: &Server, request: &wire::CreateTaskRequest) -> Result<Plan, Faul
     })
 }
 
-/// In the worker: mounts the rootfs and makes the container; leaves nothing behind when that fails.
+/// In the worker. Before anything is made the bundle says where: the shim's `delete` finds it should the shim die.
 fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<Outcome, Fault> {
     reporter.stage("read the config");
     let shares_pids = shares_pids(&plan.bundle)?;
+    durable::write_task(&plan.bundle, &plan.root)
+        .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
+    match make(token, reporter, stdio, plan) {
+        Ok(pid) => Ok(Outcome { pid, shares_pids }),
+        // The container of that name is another's, and not for our `delete` to remove.
+        Err(fault) if fault.class() == Kind::AlreadyExists => {
+            Err(match durable::remove(&plan.bundle.join(durable::TASK_FILE)) {
+                Ok(()) => fault,
+                Err(second) => fault.why(second.to_string()),
+            })
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Mounts the rootfs and makes the container; leaves nothing behind when that fails. Returns the init's pid.
+fn make(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<i32, Fault> {
     reporter.stage("mount the rootfs");
     let target = plan.bundle.join("rootfs");
     rootfs::mount(&plan.mounts, &target)?;
@@ -126,7 +144,7 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
         plimsoll_runtime::create(token, &root, request)
     });
     match made {
-        Ok(created) => Ok(Outcome { pid: created.pid.as_raw_nonzero().get(), shares_pids }),
+        Ok(created) => Ok(created.pid.as_raw_nonzero().get()),
         Err(fault) if !plan.mounts.is_empty() => Err(match rootfs::unmount(&target) {
             Ok(()) => fault,
             Err(second) => fault.why(second.to_string()),
@@ -137,7 +155,7 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
 
 fn shares_pids(bundle: &Path) -> Result<bool, Fault> {
     let path = bundle.join("config.json");
-    let text = crate::durable::read_bounded(&path, CONFIG_LIMIT).map_err(|e| {
+    let text = durable::read_bounded(&path, CONFIG_LIMIT).map_err(|e| {
         Fault::invalid("create", format!("cannot read {}", path.display())).because(&e).syscall(
             "open",
             &path.to_string_lossy(),
@@ -182,8 +200,6 @@ fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> 
     task.init.pid = Pid::from_raw(outcome.pid);
     task.shares_pids = outcome.shares_pids;
     task.cgroup = oom::cgroup_of(outcome.pid);
-    crate::durable::write_task(task)
-        .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
     let (output, input) = io::attach_console(&mut task.init.io)?;
     let outputs: Vec<u32> = output.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
     let inputs: Vec<u32> = input.into_iter().map(|stream| server.add_stream(stream, &key)).collect();

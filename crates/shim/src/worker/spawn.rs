@@ -1,11 +1,11 @@
-//! Forking a worker: which fds it keeps, its signals, its process group.
+//! Forking a worker: which fds it keeps, its signals, its process group, its end with the shim.
 
 use super::report::{Outcome, Report, Reporter};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_runtime::Stdio;
 use plimsoll_sys::{SingleThread, fork, signalfd};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Runs `work` in a forked child with `stdio` for the process that it makes. Returns the child's pid and the pipe of its
@@ -18,8 +18,9 @@ pub(crate) fn spawn(
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| fault("cannot make a pipe").because(&e))?;
     rustix::io::ioctl_fionbio(&ours, true).map_err(|e| fault("cannot set up a pipe").because(&e))?;
     let mut reporter = Reporter::new(theirs);
+    let shim = rustix::process::getpid();
     let child = move |token: &SingleThread| {
-        let report = match prepare(&reporter, &stdio) {
+        let report = match end_with(shim).and_then(|()| prepare(&reporter, &stdio)) {
             Ok(()) => work(token, &mut reporter, stdio),
             Err(error) => Err(fault("cannot prepare a worker").because(&error)),
         };
@@ -29,6 +30,17 @@ pub(crate) fn spawn(
     };
     let pid = fork::fork(token, child).map_err(|e| fault("cannot fork a worker").because(&e))?;
     Ok((pid, ours))
+}
+
+/// A worker without its shim is of no use, and would go on making what the shim's `delete` has just looked for. What the
+/// worker makes is not ended so: fork clears the signal.
+fn end_with(shim: Pid) -> std::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The shim may have died before, and the signal does not come.
+    match rustix::process::getppid() {
+        Some(parent) if parent == shim => Ok(()),
+        _ => Err(std::io::Error::other("the shim has died")),
+    }
 }
 
 /// Leaves the worker nothing of the server: no connection, no other container's pipe, no blocked signal.

@@ -274,6 +274,6 @@ async fn a_dead_shim_is_cleaned_up_by_delete() {
         deadline: Duration::from_secs(10),
     };
     let launch = plimsoll_core::shim::Launch { namespace: crate::harness::NAMESPACE, id: "c", bundle: &bundle.path };
-    assert_eq!(launcher.cleanup(launch).await.expect("delete").code, 137);
+    assert_eq!(launcher.cleanup(launch, None).await.expect("delete").code, 137);
     assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }

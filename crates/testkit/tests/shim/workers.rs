@@ -261,3 +261,41 @@ async fn no_end_is_lost_that_is_seen_before_the_report_of_its_start() {
     pod.shim.delete("c", "").await.expect("delete");
     pod.end().await;
 }
+
+/// Its `delete` finds the container that was being made, wherever its state is, and no worker goes on making it.
+#[tokio::test]
+async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
+    let pod = Pod::new().await;
+    let shim = shim_pid(&pod).await;
+    let mut bundle = pod.script("sleep 1000");
+    let hook = hook(&pod, "hook", "sleep 1");
+    bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
+    let killed = async {
+        until("the hook runs", || runs(&hook).then_some(())).await;
+        let workers = children(shim);
+        assert!(kill(shim) && workers.len() == 1, "{workers:?}");
+        workers
+    };
+    let (created, workers) = tokio::join!(create(&pod, "c", &bundle, &[]), killed);
+    assert_eq!(created.expect_err("its shim was killed").class(), Kind::Unavailable);
+    let gone = |pid: &i32| stat(*pid, 22).is_none() || state(*pid) == Some('Z');
+    until("the worker ends with its shim", || workers.iter().all(gone).then_some(())).await;
+    let launcher = plimsoll_core::shim::Launcher {
+        binary: plimsoll_testkit::bin("containerd-shim-plimsoll-v1"),
+        socket_dir: Some(pod.scratch.dir("s")),
+        daemon_socket: "/nowhere".into(),
+        debug: false,
+        deadline: Duration::from_secs(10),
+    };
+    let launch = plimsoll_core::shim::Launch { namespace: crate::harness::NAMESPACE, id: "c", bundle: &bundle.path };
+    launcher.cleanup(launch, None).await.expect("delete");
+    assert!(!pod.scratch.join("runtime/c").exists());
+    until("the hook ends", || (!runs(&hook)).then_some(())).await;
+    assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
+}
+
+/// The letter of `/proc/<pid>/stat`.
+fn state(pid: i32) -> Option<char> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(") ")?.1.chars().next()
+}
