@@ -63,20 +63,21 @@ impl Server {
     pub(crate) fn run(&mut self) -> std::io::Result<()> {
         let (mut end_by, mut idle_until) = (None, None);
         loop {
+            let now = Instant::now();
             if !self.idle() {
                 idle_until = None;
-            } else if *idle_until.get_or_insert_with(|| Instant::now() + IDLE) <= Instant::now() {
+            } else if *idle_until.get_or_insert(now + IDLE) <= now {
                 return Ok(());
             }
             if self.ending {
-                let by = *end_by.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                let by = *end_by.get_or_insert(now + LAST_WORDS);
                 let said = self.connections.values().all(|c| !c.has_output()) && !self.events.busy();
-                if said || by <= Instant::now() {
+                if (said || by <= now) && !self.is_removing() {
                     return Ok(());
                 }
             }
-            let next = [self.next_deadline(), end_by, idle_until].into_iter().flatten().min();
-            let limit = next.map(|at| at.saturating_duration_since(Instant::now()));
+            let next = [self.next_deadline(), end_by.filter(|by| *by > now), idle_until].into_iter().flatten().min();
+            let limit = next.map(|at| at.saturating_duration_since(now));
             let mut children = false;
             for token in self.poller.wait(limit)? {
                 children |= token == Token::Signals;

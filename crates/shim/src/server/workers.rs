@@ -49,6 +49,11 @@ impl Server {
         self.workers.values().any(|worker| matches!(&worker.job, Job::Cleanup { id: named } if named == id))
     }
 
+    /// Workers at work that nobody waits for. They remove something, and they die with the shim.
+    pub(super) fn is_removing(&self) -> bool {
+        self.workers.values().any(|worker| worker.job.reply().is_none())
+    }
+
     pub(super) fn read_all_workers(&mut self) {
         let ids: Vec<u32> = self.workers.keys().copied().collect();
         for id in ids {

@@ -299,3 +299,24 @@ fn state(pid: i32) -> Option<char> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(") ")?.1.chars().next()
 }
+
+/// Workers end with their shim, so one that removes something, with nobody waiting for it, is waited for.
+#[tokio::test]
+async fn a_shim_ends_after_what_a_lost_create_left_has_been_removed() {
+    let pod = Pod::new().await;
+    let shim = shim_pid(&pod).await;
+    let mut bundle = pod.script("true");
+    let hook = hook(&pod, "hook", "while :; do sleep 0.1; done");
+    bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
+    bundle.set("/linux/cgroupsPath", json!(format!("/{}-lost", pod.scratch.cgroup_prefix())));
+    let killed = async {
+        until("the hook runs", || runs(&hook).then_some(())).await;
+        assert_eq!(children(shim).into_iter().filter(|pid| kill(*pid)).count(), 1, "the worker");
+    };
+    let (created, ()) = tokio::join!(create(&pod, "c", &bundle, &[]), killed);
+    created.expect_err("its worker was killed");
+    pod.shim.shutdown("pod", true).await.expect("shutdown");
+    tokio::time::timeout(Duration::from_secs(5), pod.shim.closed()).await.expect("the shim ends");
+    assert!(!pod.scratch.join("runtime/c").exists());
+    assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
+}
