@@ -136,7 +136,11 @@ fn a_shim_that_dies_before_it_answers_create_leaves_nothing() {
     node.pull();
     let pod_file = node.pod_file("p", json!({}));
     let pod = node.ok(&["runp", &pod_file]);
-    let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", json!({})), &pod_file]);
+    // So many that the worker is busy for a while after it has begun.
+    let host = node.scratch.dir("shared");
+    let mounts = (0..500).map(|n| json!({ "container_path": format!("/m/{n}"), "host_path": host }));
+    let mounts = json!({ "mounts": mounts.collect::<Vec<_>>() });
+    let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", mounts), &pod_file]);
     let shim = shim_of(&node, &pod);
     let raw = i32::try_from(shim).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     let kept = node.daemon.state.join("runtime/k8s.io").join(&id);
@@ -148,6 +152,7 @@ fn a_shim_that_dies_before_it_answers_create_leaves_nothing() {
     }
     // Starting a program for it would take longer than the worker does.
     rustix::process::kill_process(raw, rustix::process::Signal::STOP).expect("SIGSTOP");
+    assert!(!kept.join("state.json").exists(), "the shim was stopped too late");
     until("the worker's create", || kept.join("state.json").exists());
     let state: serde_json::Value =
         serde_json::from_slice(&std::fs::read(kept.join("state.json")).expect("readable")).expect("json");
