@@ -111,6 +111,8 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
         ask(channel, &Message::Entered, &Message::Moved)?;
         net_devices::configure(&sources.net_devices)?;
     }
+    // Closed by their owners: become_user closes the numbers of all that is left, which must then have no owner.
+    drop((sources.namespaces, sources.own_pid, request.pidfd_socket));
     let root = rootfs::build(plan, trees)?;
     if !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()) {
         ask(channel, &Message::Mounted, &Message::Enter)?;
