@@ -268,7 +268,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
     let pod = Pod::new().await;
     let shim = shim_pid(&pod).await;
     let mut bundle = pod.script("sleep 1000");
-    let hook = hook(&pod, "hook", "sleep 1");
+    let hook = hook(&pod, "hook", "sleep 3");
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
     let killed = async {
         until("the hook runs", || runs(&hook).then_some(())).await;
@@ -280,6 +280,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
     assert_eq!(created.expect_err("its shim was killed").class(), Kind::Unavailable);
     let gone = |pid: &i32| stat(*pid, 22).is_none() || state(*pid) == Some('Z');
     until("the worker ends with its shim", || workers.iter().all(gone).then_some(())).await;
+    assert!(runs(&hook), "the worker has gone on to its own end");
     let launcher = plimsoll_core::shim::Launcher {
         binary: plimsoll_testkit::bin("containerd-shim-plimsoll-v1"),
         socket_dir: Some(pod.scratch.dir("s")),
