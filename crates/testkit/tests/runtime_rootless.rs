@@ -1,6 +1,7 @@
 //! plimrun called by an ordinary user: beside runc, with subordinate ids and without. crun is left out: its copy for tests is
 //! run by a loader below the root user's home.
 #![cfg(feature = "privileged")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run must be heard")]
 
 use plimsoll_testkit::runtimes::Runtime;
 use plimsoll_testkit::{Output, Scratch, bundle, run};

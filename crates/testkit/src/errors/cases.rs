@@ -44,11 +44,11 @@ pub fn cases() -> Vec<Case> {
 
 fn process() -> Vec<Case> {
     vec![
-        case("config.json is cut off", "", "caller", |_, made| {
+        case("`config.json` is cut off", "/process/args/1", "caller", |_, made| {
             let text = r#"{ "ociVersion": "1.0.2", "process": { "args": ["echo", "hel"#;
             std::fs::write(made.path.join("config.json"), text).expect("written");
         }),
-        case("config.json is missing", "", "oci-runtime", |_, made| {
+        case("`config.json` is missing", "", "oci-runtime", |_, made| {
             std::fs::remove_file(made.path.join("config.json")).expect("removed");
         }),
         case("`ociVersion` is no version", "/ociVersion", "caller", |_, made| {
