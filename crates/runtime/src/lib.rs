@@ -24,6 +24,7 @@ mod sync;
 mod systemd;
 mod time;
 mod update;
+mod user;
 
 pub use create::{CreateRequest, Created, create, run};
 pub use delete::delete;
@@ -40,6 +41,15 @@ pub use stdio::Stdio;
 pub use systemd::PROPERTY as SYSTEMD_PROPERTY;
 pub use time::now_rfc3339;
 pub use update::{parse_resources, update};
+pub use user::parse_user;
+
+/// Decides a config.json as [`create`] does, and makes nothing.
+///
+/// # Errors
+/// What `create` would refuse before it makes anything, with the JSON pointer.
+pub fn check(config: &[u8], bundle: &std::path::Path) -> Result<(), plimsoll_fault::Fault> {
+    plan::Plan::new(parent::init::parse(config)?, bundle).map(drop)
+}
 
 /// The names of the hook lists, in the order in which they run: for `features`.
 pub fn hook_names() -> [&'static str; 6] {

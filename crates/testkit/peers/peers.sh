@@ -1,6 +1,7 @@
 #!/bin/sh
 # Obtains the other side's real software for tests, demo and benchmarks, by ordinary package clients only.
-# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles (or "all")
+# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles podman docker youki
+#        runtime-tools (or "all")
 # Programs go to ${PLIMSOLL_CACHE:-~/.cache/plimsoll}/peers/<name>-<version>/, with links in peers/bin/. What is there already
 # is used as it is, so a second run needs no network. PLIMSOLL_REFRESH=1 obtains packages anew.
 set -eu
@@ -55,6 +56,28 @@ apt_unpack() {
     rm -rf "$work"
     ln -sfn "$cache/$package-$version/$file" "$bin/$name"
     say "$package $version, unpacked into the cache (nothing installed)"
+}
+
+# apt_tree WHY PACKAGE...: unpacks Debian packages, with what they depend on and the machine lacks, into one folder, $tree.
+# Nothing is installed: these packages would start daemons.
+apt_tree() {
+    why=$1; shift
+    apt_ready
+    work=$(mktemp -d "$cache/.work.XXXXXX")
+    chmod 755 "$work"
+    mkdir -p "$work/archives/partial"
+    into="-y -qq --download-only --reinstall --no-install-recommends -o Dir::Cache::archives=$work/archives -o Debug::NoLocking=1 -o APT::Sandbox::User=root"
+    # shellcheck disable=SC2086
+    apt-get install $into "$@" >"$cache/apt.log" 2>&1 ||
+        { apt-get update -qq >>"$cache/apt.log" 2>&1 && apt-get install $into "$@" >>"$cache/apt.log" 2>&1; } ||
+        { rm -rf "$work"; return 1; }
+    version=$(dpkg-deb -f "$work"/archives/"$1"_*.deb Version | tr ':~' '__')
+    tree=$cache/$1-$version
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    for deb in "$work"/archives/*.deb; do dpkg-deb -x "$deb" "$tree"; done
+    rm -rf "$work"
+    say "$1 $version, unpacked into the cache (nothing installed): $why"
 }
 
 # go_build NAME MODULE PACKAGE CGO LDFLAGS-PREFIX TAGS
@@ -142,6 +165,51 @@ get_busybox() { apt_unpack busybox busybox-static bin/busybox || lack busybox "a
 get_registry() { apt_unpack docker-registry docker-registry usr/bin/docker-registry || lack docker-registry "apt-get install docker-registry"; }
 # containerd's shim lies beside it in the same folder.
 get_containerd() { apt_unpack containerd containerd usr/bin/containerd || lack containerd "apt-get install containerd"; }
+# The validation programs of the runtime specification's own tools, with the root filesystem and the program that they put in it.
+get_runtime_tools() {
+    version=$(awk '$1 == "require" && $2 ~ /runtime-tools/ { print $3 }' "$here/runtime-tools/go.mod")
+    tree=$cache/runtime-tools-$version
+    module=github.com/opencontainers/runtime-tools
+    if [ ! -x "$tree/runtimetest" ]; then
+        command -v go >/dev/null || { lack runtime-tools "install Go >= 1.26 (the Go module $module is built once)"; return 0; }
+        say "building the validation programs of $module $version (once; a minute or more)"
+        rm -rf "$tree.work"
+        mkdir -p "$tree.work"
+        (cd "$here/runtime-tools" && export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -mod=readonly -p=${PLIMSOLL_GO_JOBS:-2}" &&
+            nice -n 10 go build -trimpath -ldflags "-s -w" -o "$tree.work/" "$module/validation/..." "$module/cmd/runtimetest" &&
+            cp "$(go list -m -f '{{.Dir}}' "$module")"/rootfs-*.tar.gz "$tree.work/") >"$cache/go-runtime-tools.log" 2>&1 &&
+            mv "$tree.work" "$tree" || { lack runtime-tools "see $cache/go-runtime-tools.log"; return 0; }
+    fi
+    ln -sfn "$tree" "$bin/runtime-tools"
+}
+# Unoptimised, which is fast enough to compare with; its default features leave cgroup v1 out.
+get_youki() {
+    version=0.7.0
+    [ -x "$bin/youki" ] && [ -z "${PLIMSOLL_REFRESH:-}" ] && return 0
+    apt_install "youki links libseccomp" libseccomp-dev pkg-config || true
+    say "building youki $version from its crate (once; minutes)"
+    nice -n 10 cargo install youki --version "$version" --locked --debug --features v1 --quiet --root "$cache/youki-$version" \
+        --target-dir "$cache/.youki" >"$cache/cargo-youki.log" 2>&1 &&
+        ln -sfn "$cache/youki-$version/bin/youki" "$bin/youki" || lack youki "cargo install youki (see $cache/cargo-youki.log)"
+    rm -rf "$cache/.youki"
+}
+# Podman's libraries lie in its folder: a wrapper says where.
+get_podman() {
+    [ -x "$bin/podman" ] && [ -z "${PLIMSOLL_REFRESH:-}" ] && return 0
+    apt_tree "runs containers with plimrun as its runtime" podman conmon || { lack podman "apt-get install podman conmon"; return 0; }
+    libs=$(dirname "$(find "$tree/usr/lib" -name 'libsubid.so*' | head -1)")
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libs" "$tree/usr/bin/podman" >"$tree/run"
+    chmod 755 "$tree/run"
+    ln -sfn "$tree/usr/bin/conmon" "$bin/conmon"
+    ln -sfn "$tree/run" "$bin/podman"
+}
+# Its containerd and containerd's shim lie in usr/bin of the same folder.
+get_docker() {
+    [ -x "$bin/dockerd" ] && [ -z "${PLIMSOLL_REFRESH:-}" ] && return 0
+    apt_tree "its daemon runs containers with plimrun as a runtime" docker.io containerd || { lack dockerd "apt-get install docker.io"; return 0; }
+    ln -sfn "$tree/usr/bin/docker" "$bin/docker"
+    ln -sfn "$tree/usr/sbin/dockerd" "$bin/dockerd"
+}
 get_skopeo() {
     command -v skopeo >/dev/null || apt_install "copies test images into the registry" skopeo || lack skopeo "apt-get install skopeo"
 }
@@ -172,7 +240,7 @@ get_nginx_debs() {
 }
 
 [ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
-[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd nginx-debs
+[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles podman docker youki runtime-tools
 for name in "$@"; do
     case $name in
         crictl) get_crictl ;;
@@ -186,6 +254,10 @@ for name in "$@"; do
         cni) get_cni ;;
         nginx-debs) get_nginx_debs ;;
         seccomp-profiles) get_seccomp_profiles ;;
+        podman) get_podman ;;
+        youki) get_youki ;;
+        runtime-tools) get_runtime_tools ;;
+        docker) get_docker ;;
         *) say "no peer named $name"; exit 2 ;;
     esac
 done

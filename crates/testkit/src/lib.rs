@@ -1,13 +1,14 @@
 //! Development only: the privileged harness. Tests drive our binaries as processes; nothing here enters a namespace.
 //!
 //! `Scratch` owns a place (folder, cgroup prefix, environment marker) and puts everything in it away; `Registry` and `Daemon`
-//! are real servers in it; `peers` finds the other side's software; `bundle` and `images` make what containers are made of;
+//! are real servers in it; `contract` is the suite that every OCI runtime is held to; `peers` finds the other side's software; `bundle` and `images` make what containers are made of;
 //! `leak` says what a run left behind on the machine.
 
 pub mod bench;
 pub mod bin;
 pub mod bundle;
 pub mod compare;
+pub mod contract;
 pub mod daemon;
 pub mod demo;
 pub mod descriptors;

@@ -292,6 +292,13 @@ fn become_user<'f>(
     stdio::give_to(process.uid)?;
     identity::limits(process)?;
     let arrived = identity::change_directory(process);
+    let kept: Vec<BorrowedFd<'_>> = std::iter::once(channel.as_fd()).chain(gate).collect();
+    // Closed, not only close-on-exec: the program and its interpreter are looked up before the exec closes anything, and
+    // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626). Before the filter, which may not know close_range (Linux 5.9).
+    process::close_from(3_u32.saturating_add(preserve_fds), &kept)
+        .at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
+    process::keep_over_exec(3, preserve_fds)
+        .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
     // Without no_new_privileges only CAP_SYS_ADMIN may load a filter: so before it is dropped.
     if !process.no_new_privileges {
         load_filter(filter, channel)?;
@@ -302,13 +309,6 @@ fn become_user<'f>(
     }
     identity::verify_directory(process)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
-    let kept: Vec<BorrowedFd<'_>> = std::iter::once(channel.as_fd()).chain(gate).collect();
-    // Closed, not only close-on-exec: the program and its interpreter are looked up before the exec closes anything, and
-    // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626).
-    process::close_from(3_u32.saturating_add(preserve_fds), &kept)
-        .at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
-    process::keep_over_exec(3, preserve_fds)
-        .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
     let program = program::Program::find(process, env)?;
     match filter.filter(|_| process.no_new_privileges) {
         // Its listener must be handed over while the runtime still listens.

@@ -64,7 +64,12 @@ fn executable(path: &CString) -> Result<(), Errno> {
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         return Err(Errno::ISDIR);
     }
-    rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, AtFlags::EACCESS)
+    let may_execute = |flags| rustix::fs::accessat(CWD, path.as_c_str(), Access::EXEC_OK, flags);
+    match may_execute(AtFlags::EACCESS) {
+        // A profile older than faccessat2 (Linux 5.8). By now the real ids are the effective ones.
+        Err(Errno::NOSYS | Errno::PERM) => may_execute(AtFlags::empty()),
+        other => other,
+    }
 }
 
 /// The wording that engines look for: `executable file not found in $PATH`, `no such file or directory`, `permission denied`,

@@ -191,7 +191,7 @@ fn read_config(bundle: &Path) -> Result<Vec<u8>, Fault> {
     Ok(text)
 }
 
-fn parse(text: &[u8]) -> Result<Spec, Fault> {
+pub(crate) fn parse(text: &[u8]) -> Result<Spec, Fault> {
     Spec::parse(text).map_err(|error| {
         Fault::invalid("load", format!("config.json: {error}"))
             .detail(|d| d.pointer = (!error.pointer.is_empty()).then(|| error.pointer.clone()))

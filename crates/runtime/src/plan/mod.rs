@@ -138,8 +138,8 @@ fn version(version: &str) -> Result<(), Fault> {
 }
 
 fn warnings(process: &ProcessPlan, personality: Option<&Personality>) -> Vec<String> {
-    let capability = |name: &String| format!("config.json: /process/capabilities: this kernel has no {name}: left out");
-    let mut out: Vec<String> = process.unknown_capabilities.iter().map(capability).collect();
+    let capability = |why: &String| format!("config.json: /process/capabilities: {why}: left out");
+    let mut out: Vec<String> = process.capabilities_left_out.iter().map(capability).collect();
     if personality.is_some_and(|given| !given.flags.is_empty()) {
         out.push("config.json: /linux/personality/flags: the specification has none: left out".to_owned());
     }

@@ -20,8 +20,8 @@ pub(crate) struct ProcessPlan {
     pub groups: Vec<u32>,
     pub umask: u32,
     pub capabilities: Sets,
-    /// Names this kernel does not have; the runtime warns and goes on, as the specification wants.
-    pub unknown_capabilities: Vec<String>,
+    /// Why a capability was left out; the runtime warns and goes on, as the specification wants.
+    pub capabilities_left_out: Vec<String>,
     pub rlimits: Vec<(Resource, u64, u64)>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
@@ -41,8 +41,8 @@ impl ProcessPlan {
         if !process.cwd.starts_with('/') {
             return Err(bad_config(&format!("{pointer}/cwd"), format!("{:?} is not absolute", process.cwd)));
         }
-        let mut unknown = Vec::new();
-        let capabilities = capabilities(process.capabilities.as_ref(), &mut unknown);
+        let mut left_out = Vec::new();
+        let capabilities = capabilities(process.capabilities.as_ref(), &mut left_out);
         if let Some(value) = process.oom_score_adj.filter(|v| !(-1000..=1000).contains(v)) {
             return Err(bad_config(&format!("{pointer}/oomScoreAdj"), format!("{value} is not within -1000..1000")));
         }
@@ -55,7 +55,7 @@ impl ProcessPlan {
             groups: process.user.additional_gids.clone(),
             umask: process.user.umask.unwrap_or(0o022) & 0o777,
             capabilities,
-            unknown_capabilities: unknown,
+            capabilities_left_out: left_out,
             rlimits: rlimits(&process.rlimits, pointer)?,
             no_new_privileges: process.no_new_privileges,
             oom_score_adj: process.oom_score_adj,
@@ -104,27 +104,38 @@ fn environment(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
     strings(&owned, pointer)
 }
 
-/// No `capabilities` means none at all. What is inheritable is what the config says, never more (CVE-2022-29162).
-fn capabilities(given: Option<&Capabilities>, unknown: &mut Vec<String>) -> Sets {
+/// No `capabilities` means none at all. What is inheritable is what the config says, never more (CVE-2022-29162). The kernel
+/// raises nothing to ambient that is not inheritable and permitted; Buildah asks for it all the same, and runc warns.
+fn capabilities(given: Option<&Capabilities>, left_out: &mut Vec<String>) -> Sets {
     let Some(given) = given else { return Sets::default() };
-    let mut mask = |names: &[String]| {
-        let mut bits = 0;
-        for name in names {
-            match caps::number(name) {
-                Some(number) => bits |= 1u64 << number,
-                None if unknown.contains(name) => {}
-                None => unknown.push(name.clone()),
-            }
-        }
-        bits
-    };
-    Sets {
+    let mut mask = |names: &[String]| names.iter().fold(0, |bits, name| bits | bit(name, left_out));
+    let mut sets = Sets {
         bounding: mask(&given.bounding),
         effective: mask(&given.effective),
         inheritable: mask(&given.inheritable),
         permitted: mask(&given.permitted),
         ambient: mask(&given.ambient),
+    };
+    let possible = sets.inheritable & sets.permitted;
+    for (number, name) in caps::NAMES.iter().enumerate() {
+        if sets.ambient & !possible & (1 << number) != 0 {
+            left_out.push(format!("ambient {name} is not inheritable and permitted"));
+        }
     }
+    sets.ambient &= possible;
+    sets
+}
+
+/// The bit of a capability; none, and a reason once, for a name that this kernel does not have.
+fn bit(name: &str, left_out: &mut Vec<String>) -> u64 {
+    if let Some(number) = caps::number(name) {
+        return 1 << number;
+    }
+    let why = format!("this kernel has no {name}");
+    if !left_out.contains(&why) {
+        left_out.push(why);
+    }
+    0
 }
 
 const RLIMITS: [(&str, Resource); 16] = [
@@ -185,7 +196,20 @@ mod tests {
         let plan = ProcessPlan::new(&p, "/process").expect("a plan");
         assert_eq!(plan.capabilities.bounding, 1);
         assert_eq!(plan.capabilities.inheritable, 0);
-        assert_eq!(plan.unknown_capabilities, ["CAP_FROM_THE_FUTURE"]);
+        assert_eq!(plan.capabilities_left_out, ["this kernel has no CAP_FROM_THE_FUTURE"]);
+    }
+
+    #[test]
+    fn ambient_capabilities_are_inheritable_and_permitted() {
+        let mut p = process();
+        let both = vec!["CAP_CHOWN".to_owned(), "CAP_KILL".to_owned()];
+        let one = vec!["CAP_CHOWN".to_owned()];
+        let given =
+            Capabilities { permitted: both.clone(), inheritable: one, ambient: both, ..Capabilities::default() };
+        p.capabilities = Some(given);
+        let plan = ProcessPlan::new(&p, "/process").expect("a plan");
+        assert_eq!(plan.capabilities.ambient, 1);
+        assert_eq!(plan.capabilities_left_out, ["ambient CAP_KILL is not inheritable and permitted"]);
     }
 
     #[test]

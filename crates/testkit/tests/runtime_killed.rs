@@ -1,0 +1,121 @@
+//! plimrun is killed by SIGKILL at its n-th system call, for every n: `delete --force` then cleans up, and the host is as it
+//! was. `PLIMSOLL_EVERY=1` kills at every one (`./dev conformance` does); without it a sample, evenly spread.
+#![cfg(feature = "privileged")]
+
+use plimsoll_testkit::contract::Subject;
+use plimsoll_testkit::run;
+use plimsoll_testkit::runtimes::Runtime;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many kills of each verb a run without `PLIMSOLL_EVERY` makes.
+const SAMPLE: usize = 40;
+/// How many at a time.
+const WIDTH: usize = 3;
+
+/// A verb up to which a container is brought, and the arguments of the one that is killed.
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Create,
+    Start,
+    Delete,
+}
+
+/// A container brought to where the verb can be called.
+fn before(verb: Verb) -> Subject {
+    let mut subject = Subject::new(Runtime("plimrun"));
+    subject.bundle.args(&["sleep", "1000"]);
+    if matches!(verb, Verb::Start | Verb::Delete) {
+        subject.create().ok();
+    }
+    if matches!(verb, Verb::Delete) {
+        subject.of(&["start"]).ok();
+    }
+    subject
+}
+
+/// The verb under strace, which follows plimrun alone: the container's process lives or dies by its own rules.
+fn traced(subject: &Subject, verb: Verb, flags: &[&str]) -> Command {
+    let inner = subject.runtime.command(&subject.scratch);
+    let mut command = subject.scratch.command("strace");
+    command.args(["-qq", "-o"]).arg(subject.scratch.join("trace")).args(flags);
+    command.arg(inner.get_program()).args(inner.get_args());
+    match verb {
+        Verb::Create => command.args(["create", "--bundle"]).arg(&subject.bundle.path),
+        Verb::Start => command.arg("start"),
+        Verb::Delete => command.args(["delete", "--force"]),
+    };
+    command.arg(&subject.id);
+    command
+}
+
+/// How many system calls the verb makes when nobody kills it.
+fn calls(verb: Verb) -> usize {
+    let subject = before(verb);
+    run(&mut traced(&subject, verb, &[])).ok();
+    let trace = std::fs::read_to_string(subject.scratch.join("trace")).expect("strace wrote");
+    drop(subject.of(&["delete", "--force"]));
+    trace.lines().filter(|line| line.contains('(')).count()
+}
+
+/// Kills the verb at its `n`-th call, cleans up by `delete --force`, and says what is wrong then.
+fn killed(verb: Verb, n: usize) -> Option<String> {
+    let subject = before(verb);
+    let inject = format!("--inject=all:signal=KILL:when={n}");
+    let got = run(&mut traced(&subject, verb, &[&inject]));
+    let trace = std::fs::read_to_string(subject.scratch.join("trace")).unwrap_or_default();
+    let last = trace.lines().rev().find(|line| !line.starts_with("+++")).unwrap_or_default().to_owned();
+    let deleted = subject.of(&["delete", "--force"]);
+    let mut wrong: Vec<String> = subject.leftovers();
+    let states = std::fs::read_dir(subject.scratch.dir("root-plimrun")).expect("the root");
+    wrong.extend(states.flatten().map(|entry| format!("state {}", entry.path().display())));
+    if deleted.code != 0 {
+        wrong.push(format!("delete --force: {}", deleted.stderr));
+    }
+    (!wrong.is_empty())
+        .then(|| format!("{verb:?} killed at call {n} ({}): {wrong:?}; it had ended with {}", cut(&last), got.code))
+}
+
+fn cut(line: &str) -> String {
+    line.chars().take(120).collect()
+}
+
+/// Every `n`, or an even sample of them; nothing may be wrong after any.
+fn at_every_call(verb: Verb) {
+    if !Path::new("/usr/bin/strace").exists() {
+        panic!("strace is not here: apt-get install strace (./dev test does)");
+    }
+    let count = calls(verb);
+    let every = std::env::var("PLIMSOLL_EVERY").ok().and_then(|text| text.parse().ok());
+    let step = every.unwrap_or_else(|| count.div_ceil(SAMPLE)).max(1);
+    let points: Vec<usize> = (1..=count).step_by(step).collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..WIDTH {
+            scope.spawn(|| {
+                while let Some(n) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    wrong.lock().expect("no panic").extend(killed(verb, *n));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panic");
+    assert!(wrong.is_empty(), "{} of {} kills:\n{}", wrong.len(), points.len(), wrong.join("\n"));
+}
+
+#[test]
+fn create_killed_at_every_call() {
+    at_every_call(Verb::Create);
+}
+
+#[test]
+fn start_killed_at_every_call() {
+    at_every_call(Verb::Start);
+}
+
+#[test]
+fn delete_killed_at_every_call() {
+    at_every_call(Verb::Delete);
+}

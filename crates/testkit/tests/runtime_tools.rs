@@ -1,0 +1,131 @@
+//! The validation programs of opencontainers/runtime-tools: all that runc or crun passes here, plimrun passes.
+#![cfg(feature = "privileged")]
+
+use plimsoll_testkit::run::with_deadline;
+use plimsoll_testkit::runtimes::Runtime;
+use plimsoll_testkit::{Scratch, peers};
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What a peer passes and ours does not, and why.
+const ARGUED: [(&str, &str); 2] = [
+    // Not stopped but created: nothing has run, so nothing is lost. runc deletes it too; crun refuses.
+    ("delete", "attempting to `delete` a container that is not `stopped` MUST generate an error"),
+    // The program holds it true when `start` succeeds. Such a config is refused by `create`, as by runc; crun takes it.
+    ("start", "`start` operation MUST generate an error if `process` was not set"),
+];
+/// How many programs at a time: each waits for seconds.
+const WIDTH: usize = 4;
+
+/// What one program said of one runtime: its assertions (TAP lines without their numbers).
+#[derive(Clone, Debug, Default)]
+struct Said {
+    held: BTreeSet<String>,
+    failed: BTreeSet<String>,
+    stderr: String,
+}
+
+/// A folder for one runtime in which every program finds what it looks for in its working folder.
+fn place(scratch: &Scratch, runtime: Runtime, tools: &Path) -> (PathBuf, PathBuf) {
+    let folder = scratch.dir(&format!("in-{}", runtime.0));
+    for entry in std::fs::read_dir(tools).expect("the tools").flatten() {
+        let name = entry.file_name();
+        let wanted = name == "runtimetest" || name.to_string_lossy().starts_with("rootfs-");
+        if wanted {
+            std::os::unix::fs::symlink(entry.path(), folder.join(&name)).expect("a link");
+        }
+    }
+    // The programs call one file with the verb: a script that adds what this runtime needs.
+    let inner = runtime.command(scratch);
+    let words: Vec<String> = std::iter::once(inner.get_program())
+        .chain(inner.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let script =
+        scratch.file(&format!("runtime-{}", runtime.0), format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")));
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("a mode");
+    (folder, script)
+}
+
+fn ask(scratch: &Scratch, runtime: Runtime, program: &Path, folder: &Path, script: &Path) -> Said {
+    let mut command = scratch.command(program);
+    command.current_dir(folder).env("RUNTIME", script).env("TMPDIR", scratch.dir(&format!("tmp-{}", runtime.0)));
+    let output = match with_deadline(&mut command, Duration::from_secs(60)) {
+        Ok(output) => output,
+        Err(why) => return Said { stderr: why, ..Said::default() },
+    };
+    let mut said = Said { stderr: output.stderr, ..Said::default() };
+    for line in output.stdout.lines().map(str::trim) {
+        let text =
+            |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ' || c == '-').to_owned();
+        if let Some(rest) = line.strip_prefix("not ok") {
+            said.failed.insert(text(rest));
+        } else if let Some(rest) = line.strip_prefix("ok") {
+            said.held.insert(text(rest));
+        }
+    }
+    said
+}
+
+/// The programs by name, but for those whose subject this host does not have.
+fn programs(tools: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(tools).expect("the tools").flatten().map(|entry| entry.path());
+    let program = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name != "runtimetest" && !name.ends_with(".gz")
+    };
+    let mut programs: Vec<PathBuf> = entries.filter(program).collect();
+    programs.sort();
+    programs
+}
+
+#[test]
+#[ignore = "minutes: part of ./dev conformance"]
+fn whatever_a_peer_passes_plimrun_passes() {
+    let tools = peers::cache().join("peers/bin/runtime-tools").canonicalize();
+    let tools = tools.expect("get the programs with `crates/testkit/peers/peers.sh runtime-tools`");
+    let scratch = Scratch::new();
+    let runtimes = ["plimrun", "runc", "crun"].map(Runtime);
+    let places = runtimes.map(|runtime| place(&scratch, runtime, &tools));
+    let programs = programs(&tools);
+    let (next, wrong, held) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..WIDTH {
+            scope.spawn(|| {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let said: Vec<Said> = runtimes
+                        .iter()
+                        .zip(&places)
+                        .map(|(runtime, (folder, script))| ask(&scratch, *runtime, program, folder, script))
+                        .collect();
+                    held.fetch_add(said[0].held.len(), Ordering::Relaxed);
+                    wrong.lock().expect("no panic").extend(lacks(program, &said));
+                }
+            });
+        }
+    });
+    for runtime in runtimes {
+        let left = plimsoll_testkit::run(runtime.command(&scratch).args(["list", "-q"])).stdout;
+        for id in left.lines() {
+            drop(plimsoll_testkit::run(runtime.command(&scratch).args(["delete", "--force", id])));
+        }
+    }
+    let wrong = wrong.into_inner().expect("no panic");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let held = held.into_inner();
+    assert!(held > 100, "only {held} assertions held: the programs did not run");
+}
+
+/// What a peer passed and ours did not.
+fn lacks(program: &Path, said: &[Said]) -> Vec<String> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let passed: BTreeSet<&String> = said[1..].iter().flat_map(|peer| peer.held.difference(&peer.failed)).collect();
+    let ours = &said[0];
+    let missing = passed.into_iter().filter(|what| !ours.held.contains(*what) || ours.failed.contains(*what));
+    let missing = missing.filter(|what| !ARGUED.contains(&(name.as_ref(), what.as_str())));
+    missing.map(|what| format!("{name}: {what}; said {}", ours.stderr.trim())).collect()
+}

@@ -1,0 +1,64 @@
+//! Mount points and files made below a root of hostile links: what is made is where the kernel's own `openat2` finds it, and
+//! nothing is made outside.
+
+use crate::mutate::Source;
+use plimsoll_sys::root::RootDir;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+const NAMES: [&str; 7] = ["a", "b", "c", "..", ".", "../..", "/"];
+
+fn path(source: &mut Source) -> PathBuf {
+    let count = 1 + source.below(5);
+    let text: Vec<&str> = (0..count).map(|_| source.of(&NAMES)).collect();
+    let joined = text.join("/");
+    PathBuf::from(if source.byte() % 2 == 0 { joined } else { format!("/{joined}") })
+}
+
+pub fn body(data: &[u8]) {
+    let mut source = Source::new(data);
+    let top = std::env::temp_dir().join(format!("plimsoll-fuzz-{}", std::process::id()));
+    drop(fs::remove_dir_all(&top));
+    let root = top.join("in/root");
+    fs::create_dir_all(&root).expect("a folder");
+    for _ in 0..source.below(8) {
+        let name = source.of(&["a", "b", "c", "a/b", "b/c", "a/b/c"]);
+        match source.byte() % 3 {
+            0 => drop(fs::create_dir_all(root.join(name))),
+            1 => drop(symlink(path(&mut source), root.join(name))),
+            _ => drop(fs::write(root.join(name), "file")),
+        }
+    }
+    let before = outside(&top, &root);
+    let wanted = path(&mut source);
+    let opened = RootDir::open(&root).expect("the root");
+    let made = if source.byte() % 2 == 0 { opened.make_dirs(&wanted) } else { opened.make_file(&wanted) };
+    if let Ok(made) = made {
+        let ours = fs::File::from(made).metadata().expect("metadata");
+        let top = rustix::fs::open(&root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("the root");
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let theirs = openat2(&top, &wanted, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+        let theirs = fs::File::from(theirs.expect("what was made is found")).metadata().expect("metadata");
+        assert_eq!((ours.dev(), ours.ino()), (theirs.dev(), theirs.ino()), "{}", wanted.display());
+    }
+    assert_eq!(before, outside(&top, &root), "{} made something outside", wanted.display());
+    drop(fs::remove_dir_all(&top));
+}
+
+/// Everything below `top` that is not below `root`.
+fn outside(top: &Path, root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut queue = vec![top.to_owned()];
+    while let Some(folder) = queue.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if entry != root {
+                found.push(entry.clone());
+                queue.push(entry);
+            }
+        }
+    }
+    found.sort();
+    found
+}
