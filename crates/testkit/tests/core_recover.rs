@@ -25,7 +25,8 @@ fn a_pod_that_was_being_made_is_undone() {
     // The second plugin hangs in ADD, when the first has given an address, and lets DEL pass.
     let bins = node.scratch.dir("slow-bin");
     let mark = node.scratch.join("hangs");
-    let script = format!("#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\ntouch {}\nexec sleep 1000\n", mark.display());
+    let script =
+        format!("#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\necho $$ > {}\nexec sleep 1000\n", mark.display());
     std::fs::write(bins.join("slow"), script).expect("written");
     std::fs::set_permissions(bins.join("slow"), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     let config = std::fs::read_to_string(&node.daemon.config).expect("readable");
@@ -40,10 +41,13 @@ fn a_pod_that_was_being_made_is_undone() {
     let pod_file = node.pod_file("p", json!({}));
     let mut call = node.daemon.crictl(&["runp", &pod_file]);
     let mut call = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("crictl starts");
-    until("the plugin's ADD", || mark.exists());
+    until("the plugin's ADD", || std::fs::read_to_string(&mark).is_ok_and(|pid| pid.ends_with('\n')));
     assert_eq!(node.ok(&["pods", "-q"]), "", "a pod that is being made is not listed");
     node.daemon.kill_9();
     call.wait().expect("crictl ends");
+    // It is nobody's child now, and not ours to leave.
+    let plugin = std::fs::read_to_string(&mark).expect("its pid");
+    run(std::process::Command::new("kill").args(["-9", plugin.trim()])).ok();
     node.daemon.start_again();
     // The socket is there before the recovery; the first answer comes after it.
     node.ok(&["version"]);
@@ -118,4 +122,34 @@ fn containers_that_no_record_owns_are_ended() {
     // The socket is there before the recovery; the first answer comes after it.
     node.ok(&["version"]);
     assert_eq!(node.left_behind(&[]), Vec::<String>::new());
+}
+
+/// The PID 1 of a pod is known by boot, pid and start time: whoever has its pid by now is spared.
+#[test]
+fn the_init_of_a_pod_that_no_record_owns_is_ended_and_nobody_else() {
+    let mut node = Node::start();
+    node.daemon.stop();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("readable");
+    let mut sleeper = |name: &str, boot: &str, later: u64| {
+        let mut command = node.scratch.command("/bin/sleep");
+        let pid = node.scratch.spawn(command.arg("1000")).id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        let field = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)).expect("field 22");
+        let start_time = field.parse::<u64>().expect("ticks") + later;
+        let folder = node.daemon.state.join("sandboxes/k8s.io").join(name);
+        std::fs::create_dir_all(&folder).expect("mkdir");
+        let kept = json!({ "boot": boot.trim(), "pid": pid, "start_time": start_time });
+        std::fs::write(folder.join("plimsoll-sandbox.json"), kept.to_string()).expect("written");
+        pid
+    };
+    let pids = [sleeper("01", &boot, 0), sleeper("02", &boot, 1), sleeper("03", "another", 0)];
+    node.daemon.start_again();
+    // The socket is there before the recovery; the first answer comes after it.
+    node.ok(&["version"]);
+    let lives = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    assert_eq!(pids.iter().map(lives).collect::<Vec<_>>(), [false, true, true]);
+    assert!(!node.daemon.state.join("sandboxes/k8s.io/01").exists(), "its folder is swept");
 }
