@@ -53,13 +53,20 @@ pub struct NetworkConfig {
 pub struct Timeouts {
     /// From the shim's start to the address it prints.
     pub shim_start: Duration,
+    /// A shim's answer to a call that does work: create, start, kill, delete.
+    pub shim_work: Duration,
     /// One CNI plugin.
     pub cni: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { shim_start: Duration::from_secs(10), cni: Duration::from_secs(60) }
+        Self {
+            shim_start: Duration::from_secs(10),
+            // Longer than the shim's own limits, so that its fault, which names the stage, arrives first.
+            shim_work: Duration::from_secs(150),
+            cni: Duration::from_secs(60),
+        }
     }
 }
 

@@ -10,33 +10,59 @@ use plimsoll_net::netns;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
-/// How long one object may hold up the start of the daemon; its recovery goes on after that.
+/// How long the recovery of all objects together may hold up the start of the daemon; what is not done goes on after that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn recover(core: &Core) -> Result<()> {
+    let mut recoveries = Recoveries::default();
     for (namespace, id, record) in core.sandboxes().all() {
         let (core, name) = (core.clone(), id.clone());
-        patiently(&name, async move { one_sandbox(&core, &namespace, &id, &record).await }).await;
+        recoveries.begin(name, async move { one_sandbox(&core, &namespace, &id, &record).await });
     }
     for (namespace, id, record) in core.containers().all() {
         let (core, name) = (core.clone(), id.clone());
-        patiently(&name, async move { one_container(&core, &namespace, &id, &record).await }).await;
+        recoveries.begin(name, async move { one_container(&core, &namespace, &id, &record).await });
     }
+    stray_shims(core, &mut recoveries);
+    recoveries.patiently().await;
     orphans(core).await;
     core.journal().publish(Event::new("node", Topic::NodeRecovered));
     Ok(())
 }
 
-async fn patiently(id: &str, recovery: impl Future<Output = Result<()>> + Send + 'static) {
-    let name = id.to_owned();
-    let recovery = tokio::spawn(async move {
-        if let Err(fault) = recovery.await {
-            tracing::error!(id = name, %fault, "an object was not recovered");
+/// Recoveries, all at once: none waits for another's shim.
+#[derive(Default)]
+struct Recoveries {
+    tasks: JoinSet<String>,
+    waited_for: BTreeSet<String>,
+}
+
+impl Recoveries {
+    fn begin(&mut self, id: String, recovery: impl Future<Output = Result<()>> + Send + 'static) {
+        self.waited_for.insert(id.clone());
+        self.tasks.spawn(async move {
+            if let Err(fault) = recovery.await {
+                tracing::error!(id, %fault, "an object was not recovered");
+            }
+            id
+        });
+    }
+
+    async fn patiently(mut self) {
+        let all = async {
+            while let Some(done) = self.tasks.join_next().await {
+                match done {
+                    Ok(id) => drop(self.waited_for.remove(&id)),
+                    Err(panic) => tracing::error!(%panic, "a recovery died"),
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!(ids = ?self.waited_for, "recoveries take long and go on beside the daemon's work");
         }
-    });
-    if tokio::time::timeout(PATIENCE, recovery).await.is_err() {
-        tracing::warn!(id, "a recovery takes long and goes on beside the daemon's work");
+        self.tasks.detach_all();
     }
 }
 
@@ -99,9 +125,8 @@ async fn one_container(core: &Core, namespace: &str, id: &str, record: &Containe
     }
 }
 
-/// What an earlier daemon made and no record owns: shims, attachments, folders with their mounts.
+/// What an earlier daemon made and no record owns: attachments, folders with their mounts.
 async fn orphans(core: &Core) {
-    stray_shims(core).await;
     crate::orphans::end(core).await;
     if let Err(fault) = networks(core).await {
         tracing::error!(%fault, "networks of unknown sandboxes were not given back");
@@ -122,28 +147,29 @@ async fn orphans(core: &Core) {
 }
 
 /// Ends shims that were started but not recorded, and removes the sockets of dead ones.
-async fn stray_shims(core: &Core) {
+fn stray_shims(core: &Core, recoveries: &mut Recoveries) {
     let known: BTreeSet<String> =
         core.sandboxes().all().into_iter().filter_map(|(_, _, record)| record.shim_address).collect();
     let folder = paths::socket_dir(&core.config().state);
     for socket in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let address = format!("unix://{}", socket.display());
-        if known.contains(&address) {
-            continue;
-        }
-        let ended = match Shim::connect(&address).await {
-            // Unless it keeps something, which would be another daemon's.
-            Ok(shim) => shim.shutdown("", false).await,
-            Err(fault) if shims::gone(&fault) => std::fs::remove_file(&socket).map_err(|e| {
-                Fault::new(Layer::Store, "recover", format!("cannot remove {}", socket.display())).because(&e)
-            }),
-            Err(fault) => Err(fault),
-        };
-        match ended {
-            Ok(()) => tracing::info!(address, "ended a shim that no record owns"),
-            Err(fault) => tracing::error!(address, %fault, "a shim that no record owns was not ended"),
+        if !known.contains(&address) {
+            recoveries.begin(address.clone(), async move { end_stray(&address, &socket).await });
         }
     }
+}
+
+async fn end_stray(address: &str, socket: &Path) -> Result<()> {
+    match Shim::connect(address).await {
+        // Unless it keeps something, which would be another daemon's.
+        Ok(shim) => shim.shutdown("", false).await?,
+        Err(fault) if shims::gone(&fault) => std::fs::remove_file(socket).map_err(|e| {
+            Fault::new(Layer::Store, "recover", format!("cannot remove {}", socket.display())).because(&e)
+        })?,
+        Err(fault) => return Err(fault),
+    }
+    tracing::info!(address, "ended a shim that no record owns");
+    Ok(())
 }
 
 async fn networks(core: &Core) -> Result<()> {

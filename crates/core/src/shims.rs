@@ -70,6 +70,7 @@ pub(crate) async fn reach(core: &Core, namespace: &str, sandbox: &str) -> Result
     let Some(address) = record.and_then(|record| record.shim_address) else { return Ok(None) };
     match Shim::connect(&address).await {
         Ok(shim) => {
+            let shim = shim.with_deadline(core.config().timeouts.shim_work);
             core.shims().keep(namespace, sandbox, shim.clone());
             Ok(Some(shim))
         }

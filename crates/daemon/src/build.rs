@@ -53,7 +53,11 @@ fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
             conf_dir: folder(&config.network.conf_dir),
             bin_dirs: config.network.bin_dirs.iter().map(folder).collect(),
         },
-        timeouts: Timeouts { cni: Duration::from_secs(config.network.plugin_timeout.into()), ..Timeouts::default() },
+        timeouts: Timeouts {
+            cni: Duration::from_secs(config.network.plugin_timeout.into()),
+            shim_work: Duration::from_secs(config.runtime.shim_timeout.into()),
+            ..Timeouts::default()
+        },
         ..core
     })
 }

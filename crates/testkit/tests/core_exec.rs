@@ -62,6 +62,25 @@ fn an_exec_is_bounded_in_time_and_output() {
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
 }
 
+/// What is killed while it writes is dead at once; its output, or a child that goes on, accuses neither kernel nor shim.
+#[test]
+fn an_exec_that_is_killed_while_it_writes_accuses_nobody() {
+    let node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    for command in [vec!["busybox", "yes"], vec!["sh", "-c", "busybox yes & wait"]] {
+        let begun = Instant::now();
+        let late = node.fails(&[&["exec", "-s", "--timeout", "1", id.as_str()], command.as_slice()].concat());
+        assert!(late.contains("DeadlineExceeded") && late.contains("did not end within 1 s"), "{late}");
+        assert!(!late.contains("kernel: ") && !late.contains("shim: "), "{command:?}: {late}");
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
 #[test]
 fn many_execs_at_once_do_not_mix() {
     let node = Node::start();

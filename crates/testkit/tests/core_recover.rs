@@ -91,6 +91,31 @@ fn exits_and_deaths_meanwhile_are_found() {
     assert_eq!(node.left_behind(&[&keeps, &dies]), Vec::<String>::new());
 }
 
+/// However many objects a silent shim has, the daemon waits for all of them together.
+#[test]
+fn a_silent_shim_holds_the_start_of_the_daemon_up_once() {
+    let mut node = Node::start();
+    node.pull();
+    let pod_file = node.pod_file("p", json!({}));
+    let pod = node.ok(&["runp", &pod_file]);
+    for number in 0..4 {
+        let id = node.start_container(&pod, &pod_file, &format!("c{number}"), "exit 0");
+        node.wait_exit(&id, 10);
+    }
+    let shim = node.json(&["inspectp", &pod])["info"]["pid"].to_string();
+    node.daemon.kill_9();
+    run(std::process::Command::new("kill").args(["-STOP", &shim])).ok();
+    node.daemon.start_again();
+    let begun = Instant::now();
+    // The socket is there before the recovery; the first answer comes after it.
+    while node.crictl(&["version"]).code != 0 && begun.elapsed() < Duration::from_secs(40) {}
+    let took = begun.elapsed();
+    run(std::process::Command::new("kill").args(["-CONT", &shim])).ok();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
 #[test]
 fn folders_and_mounts_that_no_record_owns_are_removed() {
     let mut node = Node::start();

@@ -160,13 +160,6 @@ fn containers_that_cannot_start_say_why() {
         assert_eq!(status["reason"], "StartError", "{status}");
         node.ok(&["rm", &id]);
     }
-    let option = create(
-        "option",
-        json!({ "mounts": [{ "container_path": "/m", "host_path": "/tmp", "mount_options": ["noexec"] }] }),
-    );
-    if option.code != 0 {
-        says(&option.stderr, &["config.mounts[0].mount_options"]);
-    }
     assert_eq!(node.ok(&["ps", "-a", "-q", "--name", "missing"]), "");
     let id = node.start_container(&pod, &pod_file, "good", "sleep 1000");
     says(&node.fails(&["exec", "-s", &id, "/no/such"]), &["/no/such"]);

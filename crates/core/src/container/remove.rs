@@ -49,8 +49,11 @@ async fn task(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) 
             Ok(None) => return shims::clean_up(core, namespace, &record.sandbox, id).await,
             Ok(_) => return Ok(()),
             Err(fault) if fault.class() == Kind::NotFound => return Ok(()),
-            // It is being deleted already, or dies at this moment.
+            // It is being deleted already, dies at this moment, or runs though its record says that it has ended.
             Err(fault) if fault.class() == Kind::FailedPrecondition && begun.elapsed() < BUSY => {
+                if let Some(shim) = shims::reach(core, namespace, &record.sandbox).await? {
+                    super::settle::kill(&shim, id).await;
+                }
                 tokio::time::sleep(shims::PAUSE).await;
             }
             Err(fault) => return Err(fault),

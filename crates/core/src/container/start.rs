@@ -2,12 +2,17 @@
 
 use super::exit::{self, Followed};
 use super::resolve::known;
-use super::settle;
+use super::settle::{self, settle};
 use crate::operations::Stage;
 use crate::shim::{Stdio, TaskOptions};
 use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, blocking};
-use crate::{Core, paths, shims, task};
+use crate::task::{self, NotStarted};
+use crate::{Core, paths, shims};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
+use std::time::Duration;
+
+/// How long the caller of a start that failed waits for its undoing, which goes on after that.
+const UNDOING: Duration = Duration::from_secs(5);
 
 /// Starts a created container.
 pub async fn start(core: &Core, namespace: &str, id: &str) -> Result<()> {
@@ -42,12 +47,27 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     stage.enter("runtime");
     match launch(&core, &namespace, &id, &record).await {
         Ok(pid) => followed.runs(pid).await,
-        Err(fault) => {
+        Err(NotStarted { fault, undone }) => {
+            drop(followed);
             let fault = fault.in_container(&id).in_pod(&record.sandbox);
-            exit::not_started(&core, &namespace, &id, &fault).await?;
-            Err(fault)
+            if undone {
+                exit::not_started(&core, &namespace, &id, &fault).await?;
+                return Err(fault);
+            }
+            stage.enter("undo");
+            Err(undo(&core, &namespace, &id, fault).await?)
         }
     }
+}
+
+/// The shim may have made the container, or make it yet: it stays `Starting` until the shim has said that nothing runs.
+async fn undo(core: &Core, namespace: &str, id: &str, fault: Fault) -> Result<Fault> {
+    settle::doom(core, namespace, id, &fault).await?;
+    Ok(match tokio::time::timeout(UNDOING, settle(core, namespace, id)).await {
+        Ok(Ok(())) => fault,
+        Ok(Err(second)) => fault.why(second.to_string()),
+        Err(_late) => fault.why("it is undone once the shim answers"),
+    })
 }
 
 /// From created to starting, in one write: a stop or removal at the same moment comes before or after it.
@@ -85,7 +105,12 @@ fn check(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Re
     }
 }
 
-async fn launch(core: &Core, namespace: &str, id: &str, record: &ContainerRecord) -> Result<u32> {
+async fn launch(
+    core: &Core,
+    namespace: &str,
+    id: &str,
+    record: &ContainerRecord,
+) -> std::result::Result<u32, NotStarted> {
     let config = core.config();
     let shim = shims::of(core, namespace, &record.sandbox).await?;
     let sandbox = core.sandboxes().find(namespace, &record.sandbox);

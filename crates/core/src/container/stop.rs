@@ -10,6 +10,8 @@ use std::time::Duration;
 const KILL: u32 = 9;
 /// How long the kernel may take to end what was killed: longer means a process in D state.
 const DEATH: Duration = Duration::from_secs(60);
+/// How long a start of an earlier daemon may take to be settled before it is ended.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Stops a container. Unknown or exited containers are not an error. A zero grace period kills at once. A caller with a
 /// shorter grace period than one that waits already does not wait longer than its own.
@@ -19,7 +21,7 @@ pub async fn stop(core: &Core, namespace: &str, id: &str, grace: Duration) -> Re
         match record.phase {
             ContainerPhase::Making | ContainerPhase::Exited | ContainerPhase::Unknown => return Ok(()),
             ContainerPhase::Created => never_start(core, namespace, &id).await?,
-            ContainerPhase::Starting => started(core, namespace, &id, &record.sandbox).await?,
+            ContainerPhase::Starting => started(core, namespace, &id).await?,
             ContainerPhase::Running => {
                 let halted = halt(core, namespace, &id, &record, grace).await;
                 return halted.map_err(|fault| fault.in_container(&id).in_pod(&record.sandbox));
@@ -65,18 +67,18 @@ fn recorded(core: &Core, namespace: &str, id: &str) -> Result<()> {
     }
 }
 
-/// Waits for a start that is under way. One that nobody does any more is ended, however far it got.
-async fn started(core: &Core, namespace: &str, id: &str, sandbox: &str) -> Result<()> {
+/// Waits for a start that is under way. One that nobody does any more, and that is not known to have worked in a moment,
+/// is ended, however far it got.
+async fn started(core: &Core, namespace: &str, id: &str) -> Result<()> {
     if core.doing().over(&super::start::key(namespace, id)).await {
         return Ok(());
     }
-    let starting = core.containers().find(namespace, id).is_some_and(|r| r.phase == ContainerPhase::Starting);
-    if !starting {
-        return Ok(());
+    if let Ok(settled) = tokio::time::timeout(MOMENT, super::settle(core, namespace, id)).await {
+        return settled;
     }
-    if let Some(shim) = shims::reach(core, namespace, sandbox).await? {
-        super::settle::kill(&shim, id).await;
-    }
+    let fault = Fault::new(Layer::Caller, "stop", "it was stopped before its start was known to have worked");
+    let fault = fault.kind(Kind::Cancelled).in_container(id);
+    super::settle::doom(core, namespace, id, &fault).await?;
     super::settle(core, namespace, id).await
 }
 

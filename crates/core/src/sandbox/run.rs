@@ -83,7 +83,7 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
 
     stage.enter("shim");
     let launch = Launch { namespace: &namespace, id, bundle: &dir };
-    let shim = launcher(core, &handler).start(launch).await?;
+    let shim = launcher(core, &handler).start(launch).await?.with_deadline(core.config().timeouts.shim_work);
     rollback.push("the shim", end(core.clone(), shim.clone(), namespace.clone(), id.to_owned()));
     record.shim_address = Some(shim.address().to_owned());
     core.sandboxes().put(&namespace, id, record.clone(), None).await?;

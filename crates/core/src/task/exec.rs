@@ -1,7 +1,8 @@
 //! A process beside the task's own, with its output captured: bounded, and drained with a budget after its end.
 
-use crate::shim::{self, ExecTask, Shim, Stdio};
+use crate::shim::{self, ExecTask, ProcessStatus, Shim, Stdio};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
+use std::convert::Infallible;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +20,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 const SETUP: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end what was killed, while the shim answers.
 const DEATH: Duration = Duration::from_secs(60);
+/// How long a caller waits for the end of an exec that is killed: longer than the shim holds a delete up for output that
+/// is still on its way (2 s).
+const ENDING: Duration = Duration::from_secs(3);
+/// How long the shim may take to say whether a process runs.
+const WORD: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 const SIGKILL: u32 = 9;
 
@@ -40,14 +46,14 @@ pub(crate) async fn capture(
 ) -> Result<Captured> {
     let pipes = Pipes::open(folder)?;
     let stdio = Stdio { stdout: pipes.path("stdout"), stderr: pipes.path("stderr"), ..Stdio::default() };
-    let readers = (pipes.reader("stdout")?, pipes.reader("stderr")?);
+    let mut output = Output { stdout: pipes.reader("stdout")?, stderr: pipes.reader("stderr")? };
     let exec = Exec(Some(Asked { shim: shim.clone(), id: id.to_owned(), exec_id: exec_id.to_owned(), pipes }));
     let begun = begin(shim, ExecTask { id, exec_id, process, stdio: &stdio }, timeout).await;
     let ran = match begun {
-        Ok(()) => run(shim, id, exec_id, readers, timeout).await,
+        Ok(()) => run(shim, id, exec_id, &mut output, timeout).await,
         Err(fault) => Err(fault),
     };
-    match (ran, exec.end().await) {
+    match (ran, exec.end(output).await) {
         (Ok(captured), Ok(())) => Ok(captured),
         (Ok(captured), Err(fault)) => {
             tracing::warn!(id, exec_id, %fault, "an ended exec could not be deleted");
@@ -73,18 +79,13 @@ async fn begin(shim: &Shim, exec: ExecTask<'_>, timeout: Option<Duration>) -> Re
     })
 }
 
-async fn run(
-    shim: &Shim,
-    id: &str,
-    exec_id: &str,
-    (mut stdout, mut stderr): (pipe::Receiver, pipe::Receiver),
-    timeout: Option<Duration>,
-) -> Result<Captured> {
+async fn run(shim: &Shim, id: &str, exec_id: &str, output: &mut Output, timeout: Option<Duration>) -> Result<Captured> {
     let limit = timeout.unwrap_or(Duration::from_secs(365 * 24 * 3600));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let room = AtomicUsize::new(OUTPUT);
     let exit = {
-        let streams = async { tokio::join!(read(&mut stdout, &mut out, &room), read(&mut stderr, &mut err, &room)) };
+        let Output { stdout, stderr } = output;
+        let streams = async { tokio::join!(read(stdout, &mut out, &room), read(stderr, &mut err, &room)) };
         tokio::pin!(streams);
         let waited = tokio::time::timeout(limit, async {
             tokio::select! {
@@ -109,18 +110,36 @@ async fn run(
 struct Exec(Option<Asked>);
 
 impl Exec {
-    /// Waits a moment for the end, which comes about also when that was too short.
-    async fn end(mut self) -> Result<()> {
+    /// Waits a moment for the end, which comes about also when that was too short. Output is read and dropped meanwhile:
+    /// the shim would wait for it to be taken.
+    async fn end(mut self, output: Output) -> Result<()> {
         let Some(asked) = self.0.take() else { return Ok(()) };
-        match tokio::time::timeout(DRAIN, tokio::spawn(asked.end())).await {
+        let (shim, id, exec_id) = (asked.shim.clone(), asked.id.clone(), asked.exec_id.clone());
+        let ending = tokio::time::timeout(ENDING, tokio::spawn(asked.end()));
+        let ended = tokio::select! {
+            ended = ending => ended,
+            never = output.discard() => match never {},
+        };
+        match ended {
             Ok(Ok(ended)) => ended,
             Ok(Err(panic)) => Err(Fault::new(Layer::Daemon, "exec", "the end of an exec died").because(&panic)),
-            Err(_) => {
-                let what = format!("the process has not ended {} s after SIGKILL", DRAIN.as_secs());
-                Err(Fault::new(Layer::Kernel, "exec", what).kind(Kind::DeadlineExceeded))
-            }
+            Err(_late) => Err(unended(&shim, &id, &exec_id).await),
         }
     }
+}
+
+/// Who holds up the end of a killed exec: the kernel only if the shim, which reaps it, says that it still runs.
+async fn unended(shim: &Shim, id: &str, exec_id: &str) -> Fault {
+    let state = tokio::time::timeout(WORD, shim.state(id, exec_id)).await;
+    let seconds = ENDING.as_secs();
+    let (layer, what) = match state {
+        Ok(Ok(state)) if state.status == ProcessStatus::Running => {
+            (Layer::Kernel, format!("the process has not ended {seconds} s after SIGKILL"))
+        }
+        Ok(_) => (Layer::Shim, format!("the process has ended, but the shim has not forgotten it within {seconds} s")),
+        Err(_) => (Layer::Shim, "the shim does not answer; the process is ended once it does".to_owned()),
+    };
+    Fault::new(layer, "exec", what).kind(Kind::DeadlineExceeded)
 }
 
 impl Drop for Exec {
@@ -166,6 +185,27 @@ impl Asked {
         };
         drop(pipes);
         ended
+    }
+}
+
+struct Output {
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+impl Output {
+    /// Reads for as long as it is polled, also when nobody writes yet.
+    async fn discard(mut self) -> Infallible {
+        let mut chunks = (vec![0; 65536], vec![0; 65536]);
+        loop {
+            let read = tokio::select! {
+                read = self.stdout.read(&mut chunks.0) => read,
+                read = self.stderr.read(&mut chunks.1) => read,
+            };
+            if !matches!(read, Ok(1..)) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 }
 

@@ -9,4 +9,4 @@ mod start;
 pub(crate) use bundle::{pid_pin, pin_pids, remove_bundle, unpin_pids, write_bundle};
 pub(crate) use exec::capture;
 pub(crate) use process_signal::signal_number;
-pub(crate) use start::{NewTask, start};
+pub(crate) use start::{NewTask, NotStarted, start};

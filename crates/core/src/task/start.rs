@@ -1,8 +1,7 @@
 //! Create and start of a task.
 
-use crate::rollback::Rollback;
-use crate::shim::{CreateTask, Shim, Stdio, TaskOptions};
-use plimsoll_fault::{Kind, Result};
+use crate::shim::{self, CreateTask, Shim, Stdio, TaskOptions};
+use plimsoll_fault::{Fault, Kind};
 use plimsoll_spec::mount::MountDescription;
 use std::path::Path;
 
@@ -15,18 +14,24 @@ pub(crate) struct NewTask<'a> {
     pub(crate) options: &'a TaskOptions,
 }
 
-/// Has the shim create and start it. Returns its pid. A failed start leaves no task.
-pub(crate) async fn start(shim: &Shim, new: NewTask<'_>) -> Result<u32> {
-    let mut rollback = Rollback::default();
+/// A start that failed.
+pub(crate) struct NotStarted {
+    pub(crate) fault: Fault,
+    /// The shim has no task of it, by its own word. False: it may have one, now or later, and that may run.
+    pub(crate) undone: bool,
+}
+
+impl From<Fault> for NotStarted {
+    /// Of a failure before the shim was asked.
+    fn from(fault: Fault) -> Self {
+        Self { fault, undone: true }
+    }
+}
+
+/// Has the shim create and start it. Returns its pid.
+pub(crate) async fn start(shim: &Shim, new: NewTask<'_>) -> Result<u32, NotStarted> {
     let request =
         CreateTask { id: new.id, bundle: new.bundle, rootfs: new.rootfs, stdio: new.stdio, options: new.options };
-    let (line, id) = (shim.clone(), new.id.to_owned());
-    rollback.push("the task", async move {
-        match line.delete(&id, "").await {
-            Err(fault) if fault.class() != Kind::NotFound => Err(fault),
-            _ => Ok(()),
-        }
-    });
     let started = async {
         let pid = shim.create_task(request).await?;
         shim.start(new.id, "").await?;
@@ -34,6 +39,14 @@ pub(crate) async fn start(shim: &Shim, new: NewTask<'_>) -> Result<u32> {
     };
     match started.await {
         Ok(pid) => Ok(pid),
-        Err(fault) => Err(rollback.undo(fault).await),
+        // A question after what did not answer tells nothing.
+        Err(fault) if shim::silent(&fault) => Err(NotStarted { fault, undone: false }),
+        Err(fault) => match shim.delete(new.id, "").await {
+            Err(second) if second.class() != Kind::NotFound => {
+                let fault = fault.why(format!("and undoing the task failed: {second}"));
+                Err(NotStarted { fault, undone: false })
+            }
+            _ => Err(NotStarted { fault, undone: true }),
+        },
     }
 }

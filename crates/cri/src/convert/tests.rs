@@ -43,6 +43,7 @@ fn refusals_name_the_field_and_its_pointer() {
     let options = cri::Mount { container_path: "/m".into(), mount_options: vec!["x".into()], ..Default::default() };
     let fault = refused(cri::ContainerConfig { mounts: vec![options], ..container() });
     assert_eq!(fault.class(), Kind::Unimplemented);
+    assert!(fault.to_string().contains("config.mounts[0].mount_options"), "{fault}");
 }
 
 #[test]

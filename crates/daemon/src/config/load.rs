@@ -59,8 +59,13 @@ fn check(config: &Config, path: &Path) -> Result<(), Fault> {
     if config.network.bin_dirs.is_empty() {
         return Err(config_fault(format!("{}: network.bin_dirs is empty", path.display())));
     }
-    if config.network.plugin_timeout == 0 {
-        return Err(config_fault(format!("{}: network.plugin_timeout is 0", path.display())));
+    for (key, seconds) in [
+        ("network.plugin_timeout", config.network.plugin_timeout),
+        ("runtime.shim_timeout", config.runtime.shim_timeout),
+    ] {
+        if seconds == 0 {
+            return Err(config_fault(format!("{}: {key} is 0", path.display())));
+        }
     }
     Ok(())
 }

@@ -66,6 +66,8 @@ pub(crate) struct Runtime {
     pub(crate) default_handler: Name,
     pub(crate) cgroup_root: CgroupPath,
     pub(crate) cgroup_driver: CgroupDriver,
+    /// Seconds.
+    pub(crate) shim_timeout: u32,
 }
 
 impl Default for Runtime {
@@ -74,6 +76,7 @@ impl Default for Runtime {
             default_handler: Name::literal("plimsoll"),
             cgroup_root: CgroupPath::literal("/plimsoll"),
             cgroup_driver: CgroupDriver::Cgroupfs,
+            shim_timeout: 150,
         }
     }
 }

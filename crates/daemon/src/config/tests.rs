@@ -64,6 +64,7 @@ fn bad_values_are_named_with_their_line() {
         ("[runtime]\ncgroup_driver = \"systemd\"", "cgroup driver `systemd` is not implemented yet"),
         ("[runtime]\ncgroup_root = \"/\"", "`/` is not a cgroup below the root"),
         ("[runtime]\ndefault_handler = \"runc\"", "there is no table [handlers.runc]"),
+        ("[runtime]\nshim_timeout = 0", "c.toml: runtime.shim_timeout is 0"),
         ("root = 3", "c.toml:1: invalid type"),
         ("root = \"/a\nx", "c.toml:2"),
     ] {
