@@ -98,14 +98,18 @@ impl Containerd {
     }
 }
 
+/// The programs live for a moment: ctr gives up opening a FIFO when the task has ended by then, and loses its output.
 fn codes_and_output(containerd: &Containerd) {
-    let seen = containerd.run(&["--rm"], "it", "echo out; echo err >&2; exit 42");
+    let seen = containerd.run(&["--rm"], "it", "echo out; echo err >&2; sleep 0.2; exit 42");
     assert_eq!((seen.code, seen.stdout.as_str(), seen.stderr.contains("err")), (42, "out\n", true), "{seen:?}");
     std::thread::scope(|scope| {
         for number in 1..=4 {
             scope.spawn(move || {
-                let seen =
-                    containerd.run(&["--rm"], &format!("many{number}"), &format!("echo {number}; exit {number}"));
+                let seen = containerd.run(
+                    &["--rm"],
+                    &format!("many{number}"),
+                    &format!("echo {number}; sleep 0.2; exit {number}"),
+                );
                 assert_eq!((seen.code, seen.stdout), (number, format!("{number}\n")), "{}", seen.stderr);
             });
         }
