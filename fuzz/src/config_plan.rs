@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 fn base() -> Value {
     static BASE: OnceLock<Value> = OnceLock::new();
     let read = || {
-        let mut config: Value = serde_json::from_str(include_str!("../../crates/runtime/src/cmd/spec.json")).expect("JSON");
+        let mut config: Value =
+            serde_json::from_str(include_str!("../../crates/runtime/src/cmd/spec.json")).expect("JSON");
         config["domainname"] = json!("d");
         config["annotations"] = json!({ "a": "b" });
         config["process"]["user"] = json!({ "uid": 1, "gid": 2, "umask": 18, "additionalGids": [1, 2] });
@@ -27,7 +28,8 @@ fn base() -> Value {
         linux["rootfsPropagation"] = json!("slave");
         linux["personality"] = json!({ "domain": "LINUX" });
         linux["timeOffsets"] = json!({ "boottime": { "secs": 1, "nanosecs": 2 } });
-        linux["devices"] = json!([{ "path": "/dev/a", "type": "c", "major": 1, "minor": 2, "fileMode": 438, "uid": 0, "gid": 0 }]);
+        linux["devices"] =
+            json!([{ "path": "/dev/a", "type": "c", "major": 1, "minor": 2, "fileMode": 438, "uid": 0, "gid": 0 }]);
         linux["resources"] = json!({
             "devices": [{ "allow": false, "access": "rwm" }, { "allow": true, "type": "c", "major": 1, "minor": 2, "access": "r" }],
             "memory": { "limit": 1_000_000, "swap": 2_000_000, "reservation": 1, "swappiness": 1, "disableOOMKiller": false },

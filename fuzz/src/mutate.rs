@@ -30,7 +30,25 @@ impl<'a> Source<'a> {
 
     /// A short text of what is likely to matter.
     pub fn text(&mut self) -> String {
-        let parts = ["a", "/", "..", ".", "proc", "\0", "ü", ":", "=", "SCMP_ACT_", "RLIMIT_NOFILE", "CAP_KILL", "bind", "ro", "0", "-1", " "];
+        let parts = [
+            "a",
+            "/",
+            "..",
+            ".",
+            "proc",
+            "\0",
+            "ü",
+            ":",
+            "=",
+            "SCMP_ACT_",
+            "RLIMIT_NOFILE",
+            "CAP_KILL",
+            "bind",
+            "ro",
+            "0",
+            "-1",
+            " ",
+        ];
         let count = self.below(6);
         (0..count).map(|_| self.of(&parts)).collect()
     }
@@ -85,6 +103,8 @@ fn replacement(old: &Value, whole: &Value, source: &mut Source) -> Value {
         8 => json!(source.text()),
         9 => json!(i64::from(source.byte()) - 3),
         10 => json!("x".repeat(source.below(9000))),
-        _ => whole.get(source.of(&["process", "mounts", "linux", "root", "hooks", "user"])).cloned().unwrap_or_default(),
+        _ => {
+            whole.get(source.of(&["process", "mounts", "linux", "root", "hooks", "user"])).cloned().unwrap_or_default()
+        }
     }
 }

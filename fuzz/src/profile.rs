@@ -6,7 +6,8 @@ use plimsoll_spec::runtime::seccomp::Seccomp;
 use serde_json::{Value, json};
 
 /// Calls of x86-64 by name and number.
-const CALLS: [(&str, u32); 6] = [("read", 0), ("write", 1), ("mmap", 9), ("kill", 62), ("personality", 135), ("openat2", 437)];
+const CALLS: [(&str, u32); 6] =
+    [("read", 0), ("write", 1), ("mmap", 9), ("kill", 62), ("personality", 135), ("openat2", 437)];
 const OPERATORS: [&str; 7] =
     ["SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GT", "SCMP_CMP_GE", "SCMP_CMP_MASKED_EQ"];
 const VALUES: [u64; 7] = [0, 1, 2, 8, 0xffff_ffff, 1 << 32, u64::MAX];
@@ -31,7 +32,8 @@ impl Test {
             3 => is <= self.value,
             4 => is > self.value,
             5 => is >= self.value,
-            _ => is & self.value == self.two,
+            // As libseccomp: what the mask leaves of both.
+            _ => is & self.value == self.two & self.value,
         }
     }
 }
@@ -67,7 +69,8 @@ fn oracle(rules: &[Rule], number: u32, args: &[u64; 6]) -> u32 {
 
 fn written(rules: &[Rule]) -> Value {
     let tests = |rule: &Rule| -> Vec<Value> {
-        let one = |t: &Test| json!({ "index": t.index, "value": t.value, "valueTwo": t.two, "op": OPERATORS[t.operator] });
+        let one =
+            |t: &Test| json!({ "index": t.index, "value": t.value, "valueTwo": t.two, "op": OPERATORS[t.operator] });
         rule.tests.iter().map(one).collect()
     };
     let rule = |rule: &Rule| json!({ "names": [CALLS[rule.call].0], "action": "SCMP_ACT_ERRNO", "errnoRet": rule.errno, "args": tests(rule) });
