@@ -24,11 +24,16 @@ pub fn body(data: &[u8]) {
     let root = top.join("in/root");
     fs::create_dir_all(&root).expect("a folder");
     for _ in 0..source.below(8) {
-        let name = source.of(&["a", "b", "c", "a/b", "b/c", "a/b/c"]);
-        match source.byte() % 3 {
-            0 => drop(fs::create_dir_all(root.join(name))),
-            1 => drop(symlink(path(&mut source), root.join(name))),
-            _ => drop(fs::write(root.join(name), "file")),
+        let place = root.join(source.of(&["a", "b", "c", "a/b", "b/c", "a/b/c"]));
+        let (kind, target) = (source.byte() % 3, path(&mut source));
+        // These calls follow links as the host does: no link may be on the way, nor at its end.
+        if !plain_below(&root, &place) {
+            continue;
+        }
+        match kind {
+            0 => drop(fs::create_dir(&place)),
+            1 => drop(symlink(target, &place)),
+            _ => drop(fs::write(&place, "file")),
         }
     }
     let before = outside(&top, &root);
@@ -67,4 +72,11 @@ fn outside(top: &Path, root: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Whether every folder from `root` to `place` is a real one, and nothing is at `place` yet.
+fn plain_below(root: &Path, place: &Path) -> bool {
+    let above = place.ancestors().skip(1).take_while(|folder| *folder != root);
+    let mut real = above.map(|folder| fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()));
+    real.all(|is| is) && fs::symlink_metadata(place).is_err()
 }
