@@ -42,7 +42,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 /// Gives a container that is created a poststart hook: the file that is returned appears once the program runs, and Start
 /// is not over for `seconds` after that.
 fn slow_start(node: &Node, id: &str, seconds: u32) -> PathBuf {
-    let mark = node.scratch.join(&format!("started-{id}"));
+    let mark = node.scratch.join(format!("started-{id}"));
     let path = node.daemon.state.join("tasks/k8s.io").join(id).join("config.json");
     let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).expect("the bundle")).expect("json");
     let script = format!("touch {}; exec sleep {seconds}", mark.display());
