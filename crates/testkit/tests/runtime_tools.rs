@@ -36,7 +36,8 @@ fn place(scratch: &Scratch, runtime: Runtime, tools: &Path) -> (PathBuf, PathBuf
         let name = entry.file_name();
         let wanted = name == "runtimetest" || name.to_string_lossy().starts_with("rootfs-");
         if wanted {
-            std::os::unix::fs::symlink(entry.path(), folder.join(&name)).expect("a link");
+            // Not a link: it would be copied into the bundle as one.
+            std::fs::copy(entry.path(), folder.join(&name)).expect("a copy");
         }
     }
     // The programs call one file with the verb: a script that adds what this runtime needs.
@@ -84,7 +85,7 @@ fn programs(tools: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-#[ignore = "minutes: part of ./dev conformance"]
+#[ignore = "minutes, and it names differences that are neither mended nor argued yet: AppArmor profiles where there is no AppArmor, a profile without getcwd, the order of binds"]
 fn whatever_a_peer_passes_plimrun_passes() {
     let tools = peers::cache().join("peers/bin/runtime-tools").canonicalize();
     let tools = tools.expect("get the programs with `crates/testkit/peers/peers.sh runtime-tools`");
