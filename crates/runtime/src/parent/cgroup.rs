@@ -187,13 +187,20 @@ fn unused(path: &Path) -> Result<(), Fault> {
         .detail(|d| d.pointer = Some("/linux/cgroupsPath".to_owned())))
 }
 
-/// A new v1 cpuset takes no process before it has CPUs and memory nodes.
+/// A new v1 cpuset takes no process before it has CPUs and memory nodes. Somebody else may have made the group above this
+/// moment, and not yet filled it: then it is filled from further up, whose root has all.
 fn inherit_cpuset(folder: &Path) -> io::Result<()> {
     let parent = folder.parent().ok_or(io::ErrorKind::NotFound)?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        if read_file(folder, file)?.is_empty() {
-            write_file(folder, file, &read_file(parent, file)?)?;
+        if !read_file(folder, file)?.is_empty() {
+            continue;
         }
+        let mut above = read_file(parent, file)?;
+        if above.is_empty() {
+            inherit_cpuset(parent)?;
+            above = read_file(parent, file)?;
+        }
+        write_file(folder, file, &above)?;
     }
     Ok(())
 }
