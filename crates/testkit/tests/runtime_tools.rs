@@ -118,7 +118,7 @@ fn whatever_a_peer_passes_plimrun_passes() {
     let wrong = wrong.into_inner().expect("no panic");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let held = held.into_inner();
-    assert!(held > 30, "only {held} assertions held: the programs did not run");
+    assert!(held > 100, "only {held} assertions held: the programs did not run");
 }
 
 /// What a peer passed and ours did not.
