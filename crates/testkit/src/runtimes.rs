@@ -46,12 +46,23 @@ impl Runtime {
         command
     }
 
-    /// `run` of the bundle to its end.
+    /// `run` of the bundle to its end. runc does it again when it lost its own race ([`lost_sight`]).
     ///
     /// # Panics
     /// When the runtime cannot be started or hangs.
     #[track_caller]
     pub fn run(self, scratch: &Scratch, bundle: &Bundle) -> Output {
-        run(self.command(scratch).arg("run").arg("--bundle").arg(&bundle.path).arg(scratch.id(self.0)))
+        loop {
+            let output =
+                run(self.command(scratch).arg("run").arg("--bundle").arg(&bundle.path).arg(scratch.id(self.0)));
+            if self.0 != "runc" || !lost_sight(&output.stderr) {
+                return output;
+            }
+        }
     }
+}
+
+/// On a busy machine runc takes it for a failure when the process has ended before it has looked.
+pub fn lost_sight(stderr: &str) -> bool {
+    stderr.contains("container process is already dead")
 }
