@@ -3,6 +3,7 @@
 
 use plimsoll_testkit::{Registry, Scratch, bundle, images, leak, run};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_scratch_puts_away_mounts_processes_and_cgroups() {
@@ -15,8 +16,16 @@ fn a_scratch_puts_away_mounts_processes_and_cgroups() {
     }
     let mut sleep = scratch.command("sleep");
     let pid = scratch.spawn(sleep.arg("1000")).id();
-    let before = scratch.leftovers();
-    assert!(before.iter().any(|l| l.contains("mnt")) && before.iter().any(|l| l.contains("sleep 1000")), "{before:?}");
+    // A program that has just been executed has no command line for a moment.
+    let shown = |found: &[String]| found.iter().any(|l| l.contains("sleep 1000"));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let before = loop {
+        let found = scratch.leftovers();
+        if shown(&found) || Instant::now() > deadline {
+            break found;
+        }
+    };
+    assert!(before.iter().any(|l| l.contains("mnt")) && shown(&before), "{before:?}");
     drop(scratch);
     assert!(!path.exists() && !std::path::Path::new(&cgroup).exists());
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
