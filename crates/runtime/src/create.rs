@@ -1,11 +1,10 @@
 //! `create`: from a bundle to a container init that waits for `start`.
 
-use crate::fault::At;
 use crate::hooks::Place;
 use crate::parent::init::{self, Release, Waiting};
 use crate::record::Record;
 use crate::sync::Message;
-use crate::{Root, Stdio, delete, hooks};
+use crate::{Bundle, Root, Stdio, delete, hooks};
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::Status;
 use plimsoll_sys::SingleThread;
@@ -13,12 +12,10 @@ use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// What `create` needs besides the bundle's `config.json`.
+/// What `create` needs besides the [`Bundle`].
 #[derive(Debug)]
 pub struct CreateRequest<'a> {
     pub id: &'a str,
-    /// Folder that holds `config.json`; relative paths in it are relative to this folder.
-    pub bundle: &'a Path,
     pub stdio: Stdio,
     /// Gets the decimal pid without newline, atomically, after the container is created.
     pub pid_file: Option<&'a Path>,
@@ -35,10 +32,9 @@ pub struct CreateRequest<'a> {
 
 impl<'a> CreateRequest<'a> {
     /// A request with everything optional left out and the caller's own stdio.
-    pub fn new(id: &'a str, bundle: &'a Path) -> Self {
+    pub fn new(id: &'a str) -> Self {
         Self {
             id,
-            bundle,
             stdio: Stdio::Inherit,
             pid_file: None,
             pidfd_socket: None,
@@ -61,17 +57,15 @@ pub struct Created {
 /// Makes the container and returns with its init waiting for [`crate::start`]. The init is a direct child of the caller
 /// (clone3): a forked worker that calls this and exits leaves it to the nearest subreaper. On a fault nothing is left
 /// behind: no process, mount, cgroup or state.
-pub fn create(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Result<Created, Fault> {
-    Ok(init::make(token, root, request, Release::Start)?.created)
+pub fn create(token: &SingleThread, root: &Root, bundle: Bundle, request: CreateRequest<'_>) -> Result<Created, Fault> {
+    Ok(init::make(token, root, bundle, request, Release::Start)?.created)
 }
 
 /// `create` and `start` in one: returns once the program is being executed. When it cannot be, everything is removed again.
-pub fn run(token: &SingleThread, root: &Root, request: CreateRequest<'_>) -> Result<Created, Fault> {
-    let waiting = init::make(token, root, request, Release::Channel)?;
-    let executed = match waiting.channel.send(&Message::Execute) {
-        Ok(()) => init::await_exec(&waiting.channel),
-        Err(error) => Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
-    };
+pub fn run(token: &SingleThread, root: &Root, bundle: Bundle, request: CreateRequest<'_>) -> Result<Created, Fault> {
+    let waiting = init::make(token, root, bundle, request, Release::Channel)?;
+    let release = || if waiting.released { Ok(()) } else { init::answer(&waiting.channel, &Message::Execute) };
+    let executed = release().and_then(|()| init::await_exec(&waiting.channel));
     match executed.and_then(|()| started(&waiting.record)) {
         Ok(()) => Ok(waiting.created),
         Err(fault) => Err(abandon(root, waiting, fault)),

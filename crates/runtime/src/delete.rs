@@ -92,7 +92,7 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     let first = own.first().map_or(Path::new(""), PathBuf::as_path);
     remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
     rdt::remove(record.rdt.as_ref())?;
-    std::fs::remove_dir_all(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
+    Record::remove(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
 }
 
 /// Kills the init and waits until it has ended (not until it is reaped: that is its parent's).

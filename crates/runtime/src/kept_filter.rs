@@ -6,7 +6,7 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::seccomp::{Flags, Instruction};
 use std::path::Path;
 
-const FILE: &str = "seccomp.bpf";
+pub(crate) const FILE: &str = "seccomp.bpf";
 /// The size of a `sock_filter`.
 const SIZE: usize = 8;
 

@@ -1,6 +1,7 @@
 //! The OCI runtime as a library: one container's namespaces, cgroups, mounts and credentials. `plimrun` and the shim call
 //! the same functions. Synchronous, no executor, no threads: whoever calls `create` or `exec` holds the `SingleThread` token.
 
+mod bundle;
 mod child;
 mod create;
 mod delete;
@@ -26,6 +27,7 @@ mod time;
 mod update;
 mod user;
 
+pub use bundle::Bundle;
 pub use create::{CreateRequest, Created, create, run};
 pub use delete::delete;
 pub use events::{Happened, OomWatch, Stats, stats};
@@ -48,7 +50,7 @@ pub use user::parse_user;
 /// # Errors
 /// What `create` would refuse before it makes anything, with the JSON pointer.
 pub fn check(config: &[u8], bundle: &std::path::Path) -> Result<(), plimsoll_fault::Fault> {
-    plan::Plan::new(parent::init::parse(config)?, bundle).map(drop)
+    plan::Plan::new(bundle::parse(config)?, bundle).map(drop)
 }
 
 /// The names of the hook lists, in the order in which they run: for `features`.

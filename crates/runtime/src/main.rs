@@ -33,10 +33,11 @@ fn sealed() -> Result<SingleThread, Fault> {
     let fault = |what: &str, error: &dyn std::error::Error| {
         Fault::new(Layer::OciRuntime, "isolate", what).why(error.to_string())
     };
+    let token = SingleThread::prove().map_err(|error| fault("the runtime must have one thread", &error))?;
     let is_sealed = seal::is_sealed().map_err(|error| fault("cannot look at the runtime's own file", &error))?;
     if !is_sealed {
-        let error = seal::reexec();
+        let error = seal::reexec(&token);
         return Err(fault("cannot run from a read-only image of the runtime", &error));
     }
-    SingleThread::prove().map_err(|error| fault("the runtime must have one thread", &error))
+    Ok(token)
 }

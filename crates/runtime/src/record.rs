@@ -2,6 +2,7 @@
 //! at create) and, while the init waits, `start.sock`.
 
 use crate::fault::At;
+use crate::kept_filter;
 use crate::parent::rdt::Rdt;
 use crate::pause::Freezer;
 use crate::plan::Domain;
@@ -11,6 +12,7 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Resources, Spec, State, Status};
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process::Namespaces;
+use rustix::io::Errno;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -98,6 +100,20 @@ impl Record {
     pub(crate) fn save(&self, folder: &Path) -> Result<(), Fault> {
         self.draft(folder)?;
         Self::publish(folder)
+    }
+
+    /// Removes the state folder: its usual files by name, which needs no list of them, then whatever else is in it.
+    pub(crate) fn remove(folder: &Path) -> std::io::Result<()> {
+        for file in [CONFIG_FILE, kept_filter::FILE, START_SOCKET, STATE_FILE] {
+            match rustix::fs::unlink(folder.join(file)) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match rustix::fs::rmdir(folder) {
+            Err(Errno::NOTEMPTY) => std::fs::remove_dir_all(folder),
+            other => other.map_err(Into::into),
+        }
     }
 
     /// What a killed create had got to, if it got as far as a process.

@@ -14,12 +14,13 @@
 //! | parent | `Give`    |          | I may not take it: send it (then the descriptor itself comes, with no message) |
 //! | parent | `Taken`   |          | I have it, its agent will answer (only after `Listener` or what `Give` brought) |
 //! | child  | `Ready`   |          | everything done but the exec; waits (of an exec: never sent)                |
-//! | parent | `Execute` |          | go (`run`: on the same channel; `create`: from `start`, over its socket)    |
+//! | parent | `Execute` |          | go (`run`: on the same channel, ahead of `Ready` if it can be; `create`: from `start`, over its socket) |
 //! | child  | `Failed`  | `Fault`  | could not go on; the child exits after it                                   |
 //! | child  | *closed*  |          | the program is being executed: the channel is close-on-exec                 |
 
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_sys::message;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -112,11 +113,25 @@ impl Channel {
 
     /// The next message, or none when the other end is closed.
     pub(crate) fn receive(&self) -> Result<Option<Message>, Errno> {
-        let mut buffer = vec![0u8; LIMIT];
+        let mut buffer = Vec::with_capacity(LIMIT);
         loop {
-            match rustix::net::recv(self.0.as_fd(), &mut buffer[..], RecvFlags::empty()) {
-                Ok((0, _)) | Err(Errno::CONNRESET) => return Ok(None),
-                Ok((length, _)) => return decode(&buffer[..length.min(LIMIT)]).map(Some).ok_or(Errno::BADMSG),
+            match rustix::net::recv(self.0.as_fd(), rustix::buffer::spare_capacity(&mut buffer), RecvFlags::empty()) {
+                Ok(_) if buffer.is_empty() => return Ok(None),
+                Ok(_) => return decode(&buffer).map(Some).ok_or(Errno::BADMSG),
+                // The other end closed with something of ours unread. Said once; what it sent before is still to come.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Until the other end is closed: what it has sent is then read without waiting. Its messages wake nobody, because each
+    /// wake of a processor that sleeps costs the sender.
+    pub(crate) fn await_close(&self) -> Result<(), Errno> {
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
@@ -195,6 +210,18 @@ mod tests {
             assert_eq!(b.receive().expect("received"), Some(message));
         }
         drop(a);
+        assert_eq!(b.receive().expect("closed"), None);
+    }
+
+    /// The child failed before it read what was sent ahead.
+    #[test]
+    fn what_was_sent_before_a_reset_is_not_lost() {
+        let (a, b) = Channel::pair().expect("a pair");
+        b.send(&Message::Execute).expect("sent");
+        a.send(&Message::Ready).expect("sent");
+        drop(a);
+        b.await_close().expect("closed");
+        assert_eq!(b.receive().expect("received"), Some(Message::Ready));
         assert_eq!(b.receive().expect("closed"), None);
     }
 

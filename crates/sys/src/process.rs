@@ -172,19 +172,24 @@ pub fn exec(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
     errno::last()
 }
 
-/// `execveat` of an open file. Returns only on failure.
-pub fn exec_fd(file: impl AsFd, args: &[CString], env: &[CString]) -> Errno {
+/// `execveat` of an open file with this process's own environment. Returns only on failure.
+///
+/// No other thread may be changing the environment.
+pub fn exec_fd(_: &SingleThread, file: impl AsFd, args: &[CString]) -> Errno {
+    unsafe extern "C" {
+        /// environ(7)
+        static environ: *const *const libc::c_char;
+    }
     let args = pointers(args);
-    let env = pointers(env);
-    // SAFETY: both arrays end with null and their strings outlive the call; the path is the empty C string that
-    // AT_EMPTY_PATH asks for.
+    // SAFETY: both arrays end with null and their strings outlive the call: there is no other thread that could change the
+    // environment. The path is the empty C string that AT_EMPTY_PATH asks for.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
             file.as_fd().as_raw_fd(),
             c"".as_ptr(),
             args.as_ptr(),
-            env.as_ptr(),
+            environ,
             libc::AT_EMPTY_PATH,
         )
     };

@@ -1,7 +1,7 @@
 //! A container's root directory as a descriptor. Every path below it is the container's, so hostile: it is resolved by
 //! openat2 with the root as `/`, never as a string, and `..` and symbolic links cannot leave it.
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,22 +40,29 @@ impl RootDir {
     /// Finds the directory at `path`, making what is missing with mode 0755. Components that exist may be symbolic links
     /// inside the root; a dangling one is an error, never a directory made somewhere else.
     pub fn make_dirs(&self, path: &Path) -> Result<OwnedFd, Errno> {
-        match self.find(path) {
+        match self.find_dir(path) {
             Err(Errno::NOENT) => {}
-            Ok(found) => return directory(found),
-            Err(error) => return Err(error),
+            other => return other,
         }
-        let mut known = PathBuf::from("/");
-        let mut at = self.find(Path::new("/"))?;
-        for name in names(path)? {
-            known.push(name);
-            at = match self.find(&known) {
-                Ok(next) => next,
-                Err(Errno::NOENT) => make_dir(at.as_fd(), name)?,
-                Err(error) => return Err(error),
-            };
+        // Most often the folder above is there.
+        let (mut known, mut missing) = (plain(path)?, Vec::new());
+        let mut at = loop {
+            let Some(name) = known.file_name().map(OsStr::to_owned) else { return Err(Errno::NOENT) };
+            missing.push(name);
+            known.pop();
+            match self.find_dir(&known) {
+                Err(Errno::NOENT) => {}
+                other => break other?,
+            }
+        };
+        for name in missing.iter().rev() {
+            at = make_dir(at.as_fd(), name)?;
         }
-        directory(at)
+        Ok(at)
+    }
+
+    fn find_dir(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        self.open_in(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
     }
 
     /// Finds the file at `path`, making an empty one (and its directories) when nothing is there.
@@ -98,9 +105,9 @@ pub fn open_below(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) 
     }
 }
 
-/// The components of a path that has no `..`: what is to be made must be written plainly.
-fn names(path: &Path) -> Result<Vec<&OsStr>, Errno> {
-    let mut out = Vec::new();
+/// A path from `/` without `.`; one with `..` is refused: what is to be made must be written plainly.
+fn plain(path: &Path) -> Result<PathBuf, Errno> {
+    let mut out = PathBuf::from("/");
     for component in path.components() {
         match component {
             Component::Normal(name) => out.push(name),
@@ -118,11 +125,6 @@ fn make_dir(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-fn directory(fd: OwnedFd) -> Result<OwnedFd, Errno> {
-    let stat = rustix::fs::fstat(&fd)?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory { Ok(fd) } else { Err(Errno::NOTDIR) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Running from a read-only image of oneself: a container that gets hold of `/proc/<pid>/exe` of a process that entered it
 //! must not be able to write the host's binary through it (CVE-2019-5736).
 
-use crate::{mount, process};
+use crate::{SingleThread, mount, process};
 use rustix::fs::{Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -23,7 +23,7 @@ pub fn is_sealed() -> Result<bool, Errno> {
 
 /// Executes this program again, with the same arguments and environment, from a detached read-only copy of the mount it is
 /// on, or from a sealed memfd where no mount may be made. Returns only on failure.
-pub fn reexec() -> Errno {
+pub fn reexec(token: &SingleThread) -> Errno {
     let image = match readonly_mount() {
         Ok(image) => image,
         Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => match sealed_copy() {
@@ -33,17 +33,9 @@ pub fn reexec() -> Errno {
         Err(error) => return error,
     };
     let args: Result<Vec<CString>, _> = std::env::args_os().map(|a| CString::new(a.into_vec())).collect();
-    let env: Result<Vec<CString>, _> = std::env::vars_os()
-        .map(|(key, value)| {
-            let mut pair = key.into_vec();
-            pair.push(b'=');
-            pair.extend(value.into_vec());
-            CString::new(pair)
-        })
-        .collect();
-    match (args, env) {
-        (Ok(args), Ok(env)) => process::exec_fd(image, &args, &env),
-        _ => Errno::INVAL,
+    match args {
+        Ok(args) => process::exec_fd(token, image, &args),
+        Err(_) => Errno::INVAL,
     }
 }
 

@@ -68,7 +68,8 @@ fn one(tmpfs: &OwnedFd, tree: &Hierarchy, plan: &MountPlan) -> Result<(), Fault>
 /// The group this process is in (it has joined the container's), as a detached mount.
 fn shown(tree: &Hierarchy, plan: &MountPlan) -> Result<OwnedFd, Fault> {
     let attributes = SAFE | (plan.attributes.set & ATTR_RDONLY);
-    if tree.own == Path::new("/") {
+    let own = tree.own().at("mount", "open", "/proc/self/cgroup", || describe(plan))?;
+    if own == Path::new("/") {
         let (kind, options) = match tree.controllers.as_slice() {
             [] => ("cgroup2", Vec::new()),
             // A named tree must be asked for without any controller.
@@ -79,7 +80,7 @@ fn shown(tree: &Hierarchy, plan: &MountPlan) -> Result<OwnedFd, Fault> {
             return Ok(made);
         }
     }
-    let folder = tree.folder(&tree.own);
+    let folder = tree.folder(own);
     let bind = mount::clone_path(&folder, false).at("mount", "open_tree", &folder, || describe(plan))?;
     mount::set_attributes(&bind, Attributes::set(attributes), false).at(
         "mount",

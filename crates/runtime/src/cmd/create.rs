@@ -2,7 +2,7 @@
 
 use crate::args::{Flag, Global, Parsed, parse, usage};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_runtime::{CreateRequest, Stdio};
+use plimsoll_runtime::{Bundle, CreateRequest, Stdio};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -29,7 +29,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     if let Some(socket) = parsed.value("console-socket") {
         request.stdio = Stdio::Console { socket: connect("console", socket)? };
     }
-    plimsoll_runtime::create(&token, &global.root()?, request)?;
+    plimsoll_runtime::create(&token, &global.root()?, bundle(&parsed, request.id)?, request)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -38,7 +38,6 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
     if parsed.operands.len() > 1 {
         return Err(usage(format!("unexpected argument {:?}", parsed.operands[1])));
     }
-    let bundle = parsed.value("bundle").unwrap_or(".");
     Ok(CreateRequest {
         pid_file: parsed.value("pid-file").map(Path::new),
         preserve_fds: preserved(parsed)?,
@@ -46,8 +45,13 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
         systemd_cgroup: global.systemd_cgroup,
-        ..CreateRequest::new(parsed.id()?, Path::new(bundle))
+        ..CreateRequest::new(parsed.id()?)
     })
+}
+
+pub(super) fn bundle(parsed: &Parsed, id: &str) -> Result<Bundle, Fault> {
+    let folder = parsed.value("bundle").unwrap_or(".");
+    Bundle::load(Path::new(folder)).map_err(|fault| fault.in_container(id))
 }
 
 /// How many descriptors from 3 up are the container's: those of socket activation, then those of the flag. Called before

@@ -12,7 +12,6 @@ use rustix::process::Signal;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Signals are blocked from `begin` on and taken one by one.
@@ -181,22 +180,6 @@ fn copy(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<bool
         }
     }
     Ok(true)
-}
-
-/// Whether the bundle's process has a terminal. A config that cannot be read is reported by create, with its reason.
-pub(super) fn wants_terminal(bundle: &Path) -> bool {
-    /// The one field, so that the rest is passed over.
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Process {
-        terminal: bool,
-    }
-    #[derive(serde::Deserialize)]
-    struct Config {
-        process: Option<Process>,
-    }
-    let text = std::fs::read(bundle.join("config.json")).unwrap_or_default();
-    serde_json::from_slice::<Config>(&text).is_ok_and(|config| config.process.is_some_and(|p| p.terminal))
 }
 
 /// The program's own code, or 128 + signal.

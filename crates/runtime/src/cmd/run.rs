@@ -1,6 +1,6 @@
 //! `plimrun run [create's flags] [--detach] [--keep] ID`: create, start, and in the foreground wait and delete.
 
-use super::create::{FLAGS, connect, request};
+use super::create::{FLAGS, bundle, connect, request};
 use super::foreground::Foreground;
 use crate::args::{Global, parse, usage};
 use plimsoll_fault::Fault;
@@ -14,6 +14,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let root = global.root()?;
     let mut request = request(global, &parsed)?;
     let id = request.id;
+    let bundle = bundle(&parsed, id)?;
     let detach = parsed.has("detach");
     if let Some(socket) = parsed.value("console-socket") {
         if !detach {
@@ -22,14 +23,14 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
         request.stdio = Stdio::Console { socket: connect("console", socket)? };
     }
     if detach {
-        plimsoll_runtime::run(&token, &root, request)?;
+        plimsoll_runtime::run(&token, &root, bundle, request)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut foreground = Foreground::begin()?;
-    if super::foreground::wants_terminal(request.bundle) {
+    if bundle.spec().process.as_ref().is_some_and(|process| process.terminal) {
         request.stdio = foreground.terminal()?;
     }
-    let created = plimsoll_runtime::run(&token, &root, request)?;
+    let created = plimsoll_runtime::run(&token, &root, bundle, request)?;
     let exit = foreground.wait(&created)?;
     if !parsed.has("keep") {
         plimsoll_runtime::delete(&root, id, true)?;

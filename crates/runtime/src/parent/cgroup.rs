@@ -58,7 +58,7 @@ impl Cgroup {
     }
 
     fn make_in(&mut self, tree: &Hierarchy, plan: &Plan, id: &str, needed: &[Setting]) -> Result<(), Fault> {
-        let path = tree.folder(&group_path(plan.cgroup_path.as_deref(), &base(tree), id)?);
+        let path = tree.folder(&group_path(plan.cgroup_path.as_deref(), || base(tree), id)?);
         let cpuset = tree.has("cpuset");
         let v2 = self.is_v2;
         let made = &mut self.made;
@@ -125,11 +125,12 @@ pub(crate) fn layout() -> Result<Layout, Fault> {
 
 /// What a relative path is below: on v1 the caller's own group; on v2 the one above it, because a group with processes in it
 /// (the caller) cannot give controllers to groups below it.
-fn base(tree: &Hierarchy) -> PathBuf {
-    match tree.own.parent() {
+fn base(tree: &Hierarchy) -> Result<PathBuf, Fault> {
+    let own = tree.own().at("cgroup", "open", "/proc/self/cgroup", || "cannot find this process's cgroup".into())?;
+    Ok(match own.parent() {
         Some(above) if tree.controllers.is_empty() => above.to_owned(),
-        _ => tree.own.clone(),
-    }
+        _ => own.to_owned(),
+    })
 }
 
 /// Where the folders of a container would be, whether or not they exist.
@@ -138,7 +139,7 @@ pub(crate) fn locate(given: Option<&str>, id: &str) -> Result<Vec<PathBuf>, Faul
         Layout::V1(trees) => trees,
         Layout::V2(tree) => vec![tree],
     };
-    trees.iter().map(|tree| group_path(given, &base(tree), id).map(|group| tree.folder(&group))).collect()
+    trees.iter().map(|tree| group_path(given, || base(tree), id).map(|group| tree.folder(&group))).collect()
 }
 
 pub(crate) fn tasks_of<'a>(folders: impl Iterator<Item = &'a Path>) -> Result<Vec<OwnedFd>, Fault> {
@@ -157,9 +158,9 @@ pub(crate) fn v2_folder_of<'a>(mut folders: impl Iterator<Item = &'a Path>) -> R
 }
 
 /// An absolute path is from the tree's root, a relative one (or the id, when none is given) below `own`.
-fn group_path(given: Option<&str>, own: &Path, id: &str) -> Result<PathBuf, Fault> {
+fn group_path(given: Option<&str>, own: impl FnOnce() -> Result<PathBuf, Fault>, id: &str) -> Result<PathBuf, Fault> {
     let given = Path::new(given.unwrap_or(id));
-    let mut out = if given.is_absolute() { PathBuf::from("/") } else { own.to_owned() };
+    let mut out = if given.is_absolute() { PathBuf::from("/") } else { own()? };
     for component in given.components() {
         match component {
             Component::Normal(name) => out.push(name),
@@ -218,6 +219,9 @@ fn delegate(mount: &Path, folder: &Path, needed: &[Setting]) -> io::Result<()> {
     if !ALWAYS.into_iter().chain(needed.iter().map(|s| s.controller.as_str())).any(lacks) {
         return Ok(());
     }
+    if parent == mount {
+        return Ok(());
+    }
     let all = read_file(mount, "cgroup.controllers")?;
     let below = parent.strip_prefix(mount).map_err(|_| io::ErrorKind::NotFound)?;
     let mut at = mount.to_owned();
@@ -260,11 +264,11 @@ fn turn_on(group: &Path, controllers: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::group_path;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     #[test]
     fn where_a_group_goes() {
-        let at = |given, own| group_path(given, Path::new(own), "id").ok();
+        let at = |given, own| group_path(given, || Ok(PathBuf::from(own)), "id").ok();
         assert_eq!(at(Some("/a/b"), "/own"), Some(PathBuf::from("/a/b")));
         assert_eq!(at(Some("a"), "/own"), Some(PathBuf::from("/own/a")));
         assert_eq!(at(None, "/own"), Some(PathBuf::from("/own/id")));

@@ -10,6 +10,7 @@ use super::sources::Sources;
 use super::spawn::{PidNamespace, spawn, spawn_inside};
 use super::undo::{Rollback, Undo, remove_groups};
 use super::users;
+use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::hooks::Place;
@@ -21,6 +22,7 @@ use crate::{CreateRequest, Created, Root, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::process::{Fork, Namespaces};
+use plimsoll_sys::seccomp::Flags;
 use plimsoll_sys::{SingleThread, file};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -28,9 +30,6 @@ use rustix::process::Pid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-/// A `config.json` larger than this is no config.
-const CONFIG_LIMIT: u64 = 16 << 20;
 
 /// How the init is to be released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +46,21 @@ pub(crate) struct Waiting {
     pub created: Created,
     pub channel: Channel,
     pub record: Record,
+    /// It was released ahead and no longer waits.
+    pub released: bool,
 }
 
 /// Makes the container. On a fault nothing is left.
 pub(crate) fn make(
     token: &SingleThread,
     root: &Root,
+    bundle: Bundle,
     request: CreateRequest<'_>,
     release: Release,
 ) -> Result<Waiting, Fault> {
     let id = request.id.to_owned();
     let mut rollback = Rollback::default();
-    match steps(token, root, request, release, &mut rollback) {
+    match steps(token, root, bundle, request, release, &mut rollback) {
         Ok(waiting) => {
             rollback.keep();
             Ok(waiting)
@@ -70,19 +72,20 @@ pub(crate) fn make(
 fn steps(
     token: &SingleThread,
     root: &Root,
+    bundle: Bundle,
     request: CreateRequest<'_>,
     release: Release,
     rollback: &mut Rollback,
 ) -> Result<Waiting, Fault> {
     let folder = root.folder(request.id)?;
-    let bundle = std::fs::canonicalize(request.bundle)
-        .at("load", "realpath", request.bundle, || format!("cannot find the bundle {}", request.bundle.display()))?;
-    let config = read_config(&bundle)?;
-    let plan = decide(root, &config, &bundle, &request)?;
+    let Bundle { path: bundle, config, spec } = bundle;
+    let plan = decide(root, spec, &bundle, &request)?;
     let unit = request.systemd_cgroup.then(|| scope(&plan, request.id)).transpose()?;
     make_folder(&folder, request.id)?;
     rollback.push(Undo::StateFolder(folder.clone()));
-    keep(&folder, &config, &plan)?;
+    // A creator that is killed from here on leaves enough for `delete --force`.
+    file::write(&folder.join(CONFIG_FILE), &config)
+        .at("save", "write", &folder, || "cannot keep the container's config".into())?;
     let sources = Sources::open(token, &plan)?;
     let mut cgroup = match &unit {
         None => make_cgroup(root, &plan, request.id, rollback)?,
@@ -98,6 +101,7 @@ fn steps(
     tasks.extend(rdt::tasks(rdt.as_ref())?);
     let v2 = cgroup.v2_folder()?;
     let privileged = users::privileged();
+    let released = release == Release::Channel && nothing_between(&plan, &request);
     let (child, pidfd) = match spawn_init(token, &plan, &sources, v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
@@ -127,6 +131,9 @@ fn steps(
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
     let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
+    if let Some(filter) = &plan.seccomp {
+        kept_filter::save(&folder, filter)?;
+    }
     match cgroup.limit_devices(&plan) {
         // A program for devices needs CAP_BPF of the host.
         Err(fault) if forbidden(&fault) => root.warn(&fault.to_string()),
@@ -134,6 +141,9 @@ fn steps(
     }
     if !record.hooks.poststop.is_empty() {
         rollback.push_last(Undo::Poststop(Box::new(record.clone())));
+    }
+    if released {
+        release_ahead(&ours)?;
     }
     await_ready(&ours, &record, &needs)?;
     Record::publish(&folder)?;
@@ -143,24 +153,36 @@ fn steps(
     if let Some(socket) = &request.pidfd_socket {
         send_pidfd(socket, "standard", &pidfd)?;
     }
-    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record })
+    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, released })
+}
+
+/// Whether this side has nothing to answer and nothing to do between the moment when the init is ready and its release. Then it
+/// is released ahead, and need not wait for a wake from one processor to another and back: 0.1 to 0.6 ms when they sleep.
+fn nothing_between(plan: &Plan, request: &CreateRequest<'_>) -> bool {
+    let hooks = [&plan.hooks.prestart, &plan.hooks.create_runtime, &plan.hooks.start_container];
+    let listens = plan.seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
+    let told = request.pid_file.is_some() || request.pidfd_socket.is_some();
+    hooks.iter().all(|hooks| hooks.is_empty()) && plan.net_devices.is_empty() && !listens && !told
+}
+
+/// Until the program is being executed or the child has failed.
+fn release_ahead(channel: &Channel) -> Result<(), Fault> {
+    match channel.send(&Message::Execute) {
+        // It has failed already, and what it said of that is still to be read.
+        Ok(()) | Err(Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED) => {}
+        Err(error) => return Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
+    }
+    channel.await_close().at("sync", "poll", "", || "the container's process cannot be heard".into())
 }
 
 /// Everything that can be refused without making anything.
-fn decide(root: &Root, config: &[u8], bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
-    let plan = Plan::new(parse(config)?, bundle)?;
+fn decide(root: &Root, spec: Spec, bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
+    let plan = Plan::new(spec, bundle)?;
     terminal_agrees(&plan, request)?;
     lsm::check(&plan.process, "/process")?;
     lsm::check_mount_label(plan.mount_label.as_ref())?;
     plan.warnings.iter().for_each(|text| root.warn(text));
     Ok(plan)
-}
-
-/// What later verbs need of the config.
-fn keep(folder: &Path, config: &[u8], plan: &Plan) -> Result<(), Fault> {
-    file::write(&folder.join(CONFIG_FILE), config)
-        .at("save", "write", folder, || "cannot keep the container's config".into())?;
-    plan.seccomp.as_ref().map_or(Ok(()), |filter| kept_filter::save(folder, filter))
 }
 
 fn spawn_init(token: &SingleThread, plan: &Plan, sources: &Sources, v2: Option<BorrowedFd<'_>>) -> Result<Fork, Fault> {
@@ -176,26 +198,6 @@ fn spawn_init(token: &SingleThread, plan: &Plan, sources: &Sources, v2: Option<B
 fn joined_pid(sources: &Sources) -> Option<PidNamespace<'_>> {
     let (_, target) = sources.namespaces.iter().find(|(kind, _)| *kind == Namespaces::PID)?;
     sources.own_pid.as_ref().map(|own| PidNamespace { target: target.as_fd(), own })
-}
-
-fn read_config(bundle: &Path) -> Result<Vec<u8>, Fault> {
-    use std::io::Read;
-    let path = bundle.join("config.json");
-    let what = || format!("cannot read {}", path.display());
-    let file = std::fs::File::open(&path).at("load", "open", &path, what)?;
-    let mut text = Vec::with_capacity(16 << 10);
-    file.take(CONFIG_LIMIT + 1).read_to_end(&mut text).at("load", "read", &path, what)?;
-    if text.len() as u64 > CONFIG_LIMIT {
-        return Err(Fault::invalid("load", format!("{} is larger than {CONFIG_LIMIT} bytes", path.display())));
-    }
-    Ok(text)
-}
-
-pub(crate) fn parse(text: &[u8]) -> Result<Spec, Fault> {
-    Spec::parse(text).map_err(|error| {
-        Fault::invalid("load", format!("config.json: {error}"))
-            .detail(|d| d.pointer = (!error.pointer.is_empty()).then(|| error.pointer.clone()))
-    })
 }
 
 fn terminal_agrees(plan: &Plan, request: &CreateRequest<'_>) -> Result<(), Fault> {
@@ -375,7 +377,6 @@ pub(crate) fn await_exec(channel: &Channel) -> Result<(), Fault> {
         Ok(None) => Ok(()),
         Ok(Some(Message::Failed(fault))) => Err(fault),
         Ok(Some(other)) => Err(out_of_turn(&other)),
-        Err(Errno::CONNRESET) => Ok(()),
         Err(error) => Err(error).at("sync", "recv", "", || "the container's process cannot be heard".into()),
     }
 }

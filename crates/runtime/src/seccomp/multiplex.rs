@@ -3,6 +3,7 @@
 
 use super::intervals::Case;
 use super::policy::{Condition, Rule, Test};
+use super::table::search;
 
 const SOCKETCALL: u32 = 102;
 const IPC: u32 = 117;
@@ -52,10 +53,17 @@ const CALLS: [(&str, u32, u32); 32] = [
     ("socketpair", SOCKETCALL, 8),
 ];
 
-pub(super) fn of(name: &str) -> Option<Multiplexed> {
-    let at = CALLS.binary_search_by(|(call, _, _)| (*call).cmp(name)).ok()?;
-    let (_, number, selector) = CALLS[at];
-    Some(Multiplexed { number, selector })
+/// Looks names up one after the other, best in order.
+#[derive(Default)]
+pub(super) struct Finder {
+    next: usize,
+}
+
+impl Finder {
+    pub(super) fn find(&mut self, name: &str) -> Option<Multiplexed> {
+        let (_, number, selector) = CALLS[search(&CALLS, &mut self.next, name, |(call, _, _)| call)?];
+        Some(Multiplexed { number, selector })
+    }
 }
 
 /// The rule's cases as the multiplexer sees them: the selector takes the place of a test of the first argument. The other

@@ -137,8 +137,10 @@ pub(super) fn read(profile: &Seccomp, native: Arch) -> Result<Policy, Refusal> {
                 return Err(Refusal::new("/listenerPath", Cause::NoListener));
             }
         }
-        let call = |name: &String| Some(Call { numbers: table::find(name)?, through: multiplex::of(name) });
-        let calls = syscall.names.iter().filter_map(call).collect();
+        let (mut numbers, mut multiplexers) = (table::Finder::default(), multiplex::Finder::default());
+        let call = |name: &String| Some(Call { numbers: numbers.find(name)?, through: multiplexers.find(name) });
+        let mut calls = Vec::with_capacity(syscall.names.len());
+        calls.extend(syscall.names.iter().filter_map(call));
         rules.push(Rule { calls, action, any: alternatives(&syscall.args, at)? });
     }
     Ok(Policy {

@@ -2,6 +2,7 @@
 //! pointers to relocate and a look-up reads a few cache lines.
 
 use super::arch::{Arch, X32_BIT};
+use std::cmp::Ordering;
 
 const TEXT: &str = include_str!("syscalls.tbl");
 const COLUMNS: usize = 5;
@@ -31,8 +32,35 @@ impl Numbers {
 
 /// `None` when no architecture has a call of this name.
 pub(super) fn find(name: &str) -> Option<Numbers> {
-    let at = TABLE.binary_search_by(|row| row.name().cmp(name)).ok()?;
-    Some(Numbers(&TABLE[at].numbers))
+    Finder::default().find(name)
+}
+
+/// Looks names up one after the other. Profiles list them in order, so that each is most often just behind the one before.
+#[derive(Default)]
+pub(super) struct Finder {
+    next: usize,
+}
+
+impl Finder {
+    pub(super) fn find(&mut self, name: &str) -> Option<Numbers> {
+        let at = search(&TABLE, &mut self.next, name, |row| row.name())?;
+        Some(Numbers(&TABLE[at].numbers))
+    }
+}
+
+/// Where the row called `name` is in `rows`, which are sorted. `next` is where the search before this one ended.
+pub(super) fn search<T>(rows: &[T], next: &mut usize, name: &str, named: impl Fn(&T) -> &str) -> Option<usize> {
+    const NEAR: usize = 4;
+    let near = rows.iter().enumerate().skip(*next).take(NEAR);
+    let found = near.map(|(at, row)| (at, named(row).cmp(name))).find(|(_, order)| order.is_ge());
+    let at = match found {
+        Some((at, Ordering::Equal)) => Ok(at),
+        // Behind the place where the last one was, before this one: in no row.
+        Some((at, _)) if at > *next => Err(at),
+        _ => rows.binary_search_by(|row| named(row).cmp(name)),
+    };
+    *next = at.map_or_else(|at| at, |at| at + 1);
+    at.ok()
 }
 
 impl Row {

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 const EVENTS_ADDRESS: &str = "TTRPC_ADDRESS";
 
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
-    seal()?;
     let token = SingleThread::prove().map_err(|e| fault("the shim must have one thread").because(&e))?;
+    seal(&token)?;
     let listener = std::io::stdin().as_fd().try_clone_to_owned();
     let listener = listener.map_err(|e| fault("cannot take the listening socket").because(&e))?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
@@ -44,10 +44,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
 
 /// From here on the program's file cannot be written through this process (CVE-2019-5736): workers enter containers.
 /// Executes the program again, once, unless it is sealed.
-fn seal() -> Result<(), Fault> {
+fn seal(token: &SingleThread) -> Result<(), Fault> {
     match seal::is_sealed() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(fault("cannot run from a sealed copy").because(&seal::reexec())),
+        Ok(false) => Err(fault("cannot run from a sealed copy").because(&seal::reexec(token))),
         Err(errno) => Err(fault("cannot tell whether the program is sealed").because(&errno)),
     }
 }

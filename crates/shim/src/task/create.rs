@@ -8,16 +8,13 @@ use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{End, Job, Outcome, Reporter, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::{runc, task as wire, type_url, types};
-use plimsoll_runtime::{CreateRequest, Root, Stdio};
+use plimsoll_runtime::{Bundle, CreateRequest, Root, Stdio};
 use plimsoll_spec::runtime::Spec;
 use plimsoll_sys::SingleThread;
 use prost::Message;
 use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Longest config.json that is read.
-const CONFIG_LIMIT: u64 = 4 << 20;
 
 /// The stage from which on the runtime may know the container.
 const CREATING: &str = "create the container";
@@ -111,10 +108,11 @@ fn plan(server: &Server, request: &wire::CreateTaskRequest) -> Result<Plan, Faul
 /// In the worker. Before anything is made the bundle says where: the shim's `delete` finds it should the shim die.
 fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<Outcome, Fault> {
     reporter.stage("read the config");
-    let shares_pids = shares_pids(&plan.bundle)?;
+    let bundle = Bundle::load(&plan.bundle)?;
+    let shares_pids = shares_pids(bundle.spec());
     durable::write_task(&plan.bundle, &plan.root)
         .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
-    match make(token, reporter, stdio, plan) {
+    match make(token, reporter, stdio, plan, bundle) {
         Ok(pid) => Ok(Outcome { pid, shares_pids }),
         // The container of that name is another's, and not for our `delete` to remove.
         Err(fault) if fault.class() == Kind::AlreadyExists => {
@@ -128,7 +126,13 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
 }
 
 /// Mounts the rootfs and makes the container; leaves nothing behind when that fails. Returns the init's pid.
-fn make(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<i32, Fault> {
+fn make(
+    token: &SingleThread,
+    reporter: &mut Reporter,
+    stdio: Stdio,
+    plan: &Plan,
+    bundle: Bundle,
+) -> Result<i32, Fault> {
     reporter.stage("mount the rootfs");
     let target = plan.bundle.join("rootfs");
     rootfs::mount(&plan.mounts, &target)?;
@@ -139,9 +143,9 @@ fn make(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
             no_pivot: plan.options.no_pivot_root,
             no_new_keyring: plan.options.no_new_keyring,
             systemd_cgroup: plan.options.systemd_cgroup,
-            ..CreateRequest::new(&plan.id, &plan.bundle)
+            ..CreateRequest::new(&plan.id)
         };
-        plimsoll_runtime::create(token, &root, request)
+        plimsoll_runtime::create(token, &root, bundle, request)
     });
     match made {
         Ok(created) => Ok(created.pid.as_raw_nonzero().get()),
@@ -153,19 +157,9 @@ fn make(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
     }
 }
 
-fn shares_pids(bundle: &Path) -> Result<bool, Fault> {
-    let path = bundle.join("config.json");
-    let text = durable::read_bounded(&path, CONFIG_LIMIT).map_err(|e| {
-        Fault::invalid("create", format!("cannot read {}", path.display())).because(&e).syscall(
-            "open",
-            &path.to_string_lossy(),
-            e.raw_os_error().unwrap_or(0),
-        )
-    })?;
-    let spec: Spec = serde_json::from_slice(&text)
-        .map_err(|e| Fault::invalid("create", format!("{} cannot be read", path.display())).because(&e))?;
-    let namespaces = spec.linux.map(|linux| linux.namespaces).unwrap_or_default();
-    Ok(!namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.is_none()))
+fn shares_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    !namespaces.into_iter().any(|namespace| namespace.kind == "pid" && namespace.path.is_none())
 }
 
 /// In the server, when the worker has ended. What a lost worker made is taken away again, and so is a container whose last

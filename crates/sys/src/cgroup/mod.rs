@@ -7,10 +7,12 @@ pub use dir::{Group, processes, read_file, write_file};
 
 use crate::file;
 use rustix::process::Pid;
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const MOUNT: &str = "/sys/fs/cgroup";
+const OWN: &str = "/proc/self/cgroup";
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb;
 
@@ -29,13 +31,23 @@ pub struct Hierarchy {
     /// Controllers (`["cpu", "cpuacct"]`), `["name=systemd"]` for a named tree, empty for v2.
     pub controllers: Vec<String>,
     pub mount: PathBuf,
-    /// The calling process's group, absolute within the tree.
-    pub own: PathBuf,
+    /// Of a v2 tree only once it was asked for.
+    own: OnceCell<PathBuf>,
 }
 
 impl Hierarchy {
     pub fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| c == controller)
+    }
+
+    /// The calling process's group, absolute within the tree.
+    pub fn own(&self) -> io::Result<&Path> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let lines = parse(&file::read_text(Path::new(OWN))?);
+        let own = lines.into_iter().find(|(controllers, _)| *controllers == self.controllers).map(|(_, own)| own);
+        Ok(self.own.get_or_init(|| own.unwrap_or_else(|| PathBuf::from("/"))))
     }
 
     /// The folder of `group` (absolute within the tree).
@@ -46,14 +58,10 @@ impl Hierarchy {
 
 /// Looks at `/sys/fs/cgroup` and `/proc/self/cgroup`. v1 trees that are not mounted are left out.
 pub fn detect() -> io::Result<Layout> {
-    let text = file::read_text(Path::new("/proc/self/cgroup"))?;
-    let lines = parse(&text);
     if magic(Path::new(MOUNT)) == Some(CGROUP2_SUPER_MAGIC) {
-        let own = lines.into_iter().find(|(controllers, _)| controllers.is_empty()).map(|(_, own)| own);
-        let own = own.unwrap_or_else(|| PathBuf::from("/"));
-        return Ok(Layout::V2(Hierarchy { controllers: Vec::new(), mount: MOUNT.into(), own }));
+        return Ok(Layout::V2(Hierarchy { controllers: Vec::new(), mount: MOUNT.into(), own: OnceCell::new() }));
     }
-    let trees = lines.into_iter().filter(|(controllers, _)| !controllers.is_empty());
+    let trees = parse(&file::read_text(Path::new(OWN))?).into_iter().filter(|(controllers, _)| !controllers.is_empty());
     Ok(Layout::V1(trees.filter_map(|(controllers, own)| mounted(controllers, own)).collect()))
 }
 
@@ -70,7 +78,7 @@ fn mounted(controllers: Vec<String>, own: PathBuf) -> Option<Hierarchy> {
     let candidates = [bare, controllers.first()?.as_str()];
     let mount =
         candidates.iter().map(|name| Path::new(MOUNT).join(name)).find(|p| magic(p) == Some(CGROUP_SUPER_MAGIC))?;
-    Some(Hierarchy { controllers, mount, own })
+    Some(Hierarchy { controllers, mount, own: own.into() })
 }
 
 fn magic(path: &Path) -> Option<i64> {
