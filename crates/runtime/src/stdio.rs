@@ -1,5 +1,6 @@
 //! Where a container process reads and writes.
 
+use plimsoll_spec::runtime::ConsoleSize;
 use std::os::fd::OwnedFd;
 
 /// Standard input, output and error of a process to be made.
@@ -17,5 +18,7 @@ pub enum Stdio {
     /// fd with the slave's name as payload, as runc's `--console-socket`.
     Console {
         socket: OwnedFd,
+        /// What the terminal has from the first moment on, in place of the config's: the size of the terminal it is shown on.
+        size: Option<ConsoleSize>,
     },
 }

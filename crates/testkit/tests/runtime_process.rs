@@ -204,6 +204,28 @@ fn console_size() {
     }
 }
 
+/// In the foreground the terminal has the size of the one it is shown on before the program can ask. With runc it gets it later.
+#[test]
+fn a_terminal_is_never_without_its_size() {
+    let scratch = Scratch::new();
+    let mut made = bundle(&scratch);
+    made.set("/process/terminal", json!(true));
+    made.args(&["stty", "size"]);
+    let plimrun = Runtime("plimrun");
+    let root = scratch.dir("root-plimrun");
+    let line = format!(
+        "stty rows 33 cols 77; exec {} --root {} run --bundle {} {}",
+        plimrun.program().display(),
+        root.display(),
+        made.path.display(),
+        scratch.id("sized")
+    );
+    for _ in 0..20 {
+        let seen = run(scratch.command("script").args(["-qec", &line, "/dev/null"])).ok();
+        assert_eq!(seen.replace('\r', "").replace("^@", ""), "33 77\n");
+    }
+}
+
 /// What a systemd in a container does on cgroup v2: it moves into a group below and gives controllers on, after which no process may
 /// be in the container's own group. Where the host is not v2: in a private mount namespace with cgroup v2 at its usual place.
 #[test]

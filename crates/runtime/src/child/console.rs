@@ -28,7 +28,7 @@ pub(super) fn make(root: &RootDir, process: &ProcessPlan, stdio: &Stdio) -> Resu
 
 /// As [`make`], without `/dev/console`: for exec.
 pub(super) fn open(root: &RootDir, process: &ProcessPlan, stdio: &Stdio) -> Result<Option<Console>, Fault> {
-    let Stdio::Console { socket } = stdio else { return Ok(None) };
+    let Stdio::Console { socket, size } = stdio else { return Ok(None) };
     let what = || "cannot make the container's terminal".to_owned();
     let path = Path::new("/dev/pts");
     let devpts = root.find(path).at("console", "openat2", path, what)?;
@@ -37,7 +37,7 @@ pub(super) fn open(root: &RootDir, process: &ProcessPlan, stdio: &Stdio) -> Resu
         let fault = crate::fault::Os::os(fault, "open", "/dev/pts/ptmx", &error.into());
         fault.hint("a terminal needs a devpts mount at /dev/pts")
     })?;
-    if let Some(size) = process.console_size {
+    if let Some(size) = size.or(process.console_size) {
         let size = Winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&made.slave, size).at("console", "ioctl", "TIOCSWINSZ", what)?;
     }

@@ -27,7 +27,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let token = crate::sealed()?;
     let mut request = request(global, &parsed)?;
     if let Some(socket) = parsed.value("console-socket") {
-        request.stdio = Stdio::Console { socket: connect("console", socket)? };
+        request.stdio = Stdio::Console { socket: connect("console", socket)?, size: None };
     }
     plimsoll_runtime::create(&token, &global.root()?, bundle(&parsed, request.id)?, request)?;
     Ok(ExitCode::SUCCESS)

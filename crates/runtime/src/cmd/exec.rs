@@ -42,7 +42,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let detach = parsed.has("detach");
     let mut foreground = (!detach).then(Foreground::begin).transpose()?;
     let stdio = match (process.terminal, parsed.value("console-socket"), &mut foreground) {
-        (true, Some(socket), _) => Stdio::Console { socket: connect("console", socket)? },
+        (true, Some(socket), _) => Stdio::Console { socket: connect("console", socket)?, size: None },
         (true, None, Some(foreground)) => foreground.terminal()?,
         (true, None, None) => return Err(usage("--tty with --detach needs --console-socket")),
         (false, ..) => Stdio::Inherit,

@@ -3,6 +3,7 @@
 
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_runtime::{Created, Stdio};
+use plimsoll_spec::runtime::ConsoleSize;
 use plimsoll_sys::process::{self, Exit};
 use plimsoll_sys::{message, signals};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use rustix::stdio::{stdin, stdout};
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{OptionalActions, Termios, Winsize};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -34,7 +35,10 @@ impl Foreground {
         let pair = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
         let (ours, theirs) = pair.map_err(|error| fault("cannot make a console socket", error))?;
         self.socket = Some(ours);
-        Ok(Stdio::Console { socket: theirs })
+        Ok(Stdio::Console {
+            socket: theirs,
+            size: own_size().map(|size| ConsoleSize { height: size.ws_row, width: size.ws_col }),
+        })
     }
 
     /// Until the process ends; reaps it.
@@ -79,6 +83,11 @@ fn forward(created: &Created, signal: i32) -> Result<(), Fault> {
     }
 }
 
+/// Of our own terminal, if it is one and has a size.
+fn own_size() -> Option<Winsize> {
+    rustix::termios::tcgetwinsize(stdin()).ok().filter(|size| size.ws_row != 0)
+}
+
 /// Our own terminal in raw mode, and the container's master.
 struct Terminal {
     master: OwnedFd,
@@ -102,8 +111,7 @@ impl Terminal {
 
     /// A terminal without a size keeps what the config gave.
     fn resize(&self) {
-        if let Ok(size) = rustix::termios::tcgetwinsize(stdin())
-            && size.ws_row != 0
+        if let Some(size) = own_size()
             && let Err(error) = rustix::termios::tcsetwinsize(&self.master, size)
         {
             eprintln!("plimrun: cannot resize the terminal: {error}");

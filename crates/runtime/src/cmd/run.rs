@@ -20,7 +20,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
         if !detach {
             return Err(usage("--console-socket needs --detach"));
         }
-        request.stdio = Stdio::Console { socket: connect("console", socket)? };
+        request.stdio = Stdio::Console { socket: connect("console", socket)?, size: None };
     }
     if detach {
         plimsoll_runtime::run(&token, &root, bundle, request)?;

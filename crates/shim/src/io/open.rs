@@ -104,7 +104,7 @@ fn open_terminal(mut io: ProcessIo, input: Option<OwnedFd>, output: Option<Sink>
     )
     .map_err(|e| fault("cannot make a socket pair").because(&e))?;
     io.waiting = Some(Waiting { socket: ours, output, input });
-    Ok(Opened { io, outputs: Vec::new(), input: None, child: Stdio::Console { socket: theirs } })
+    Ok(Opened { io, outputs: Vec::new(), input: None, child: Stdio::Console { socket: theirs, size: None } })
 }
 
 fn open_pipes(io: ProcessIo, input: Option<OwnedFd>, sinks: [Option<Sink>; 2]) -> Result<Opened, Fault> {

@@ -49,7 +49,7 @@ fn prepare(reporter: &Reporter, stdio: &Stdio) -> std::io::Result<()> {
     match stdio {
         Stdio::Inherit => {}
         Stdio::Fds { stdin, stdout, stderr } => kept.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
-        Stdio::Console { socket } => kept.push(socket.as_fd()),
+        Stdio::Console { socket, .. } => kept.push(socket.as_fd()),
     }
     fork::keep_only(&kept)?;
     rustix::process::setpgid(None, None)?;
