@@ -1,4 +1,5 @@
-//! What parent and container process say to each other while a process is being made. One packet is one message.
+//! What parent and container process say to each other while a process is being made. One packet is one message. A seccomp filter
+//! goes from parent to child as one packet on a channel of its own (`kept_filter`): it is ready when it is ready.
 //!
 //! | from   | message   | carries  | meaning                                                                     |
 //! |--------|-----------|----------|-----------------------------------------------------------------------------|
@@ -99,6 +100,24 @@ impl Channel {
         Ok(trees)
     }
 
+    /// One packet that is no message.
+    pub(crate) fn send_bytes(&self, bytes: &[u8]) -> Result<(), Errno> {
+        rustix::net::send(self.0.as_fd(), bytes, SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// A packet of at most `limit` bytes; empty when the other end is closed.
+    pub(crate) fn receive_bytes(&self, limit: usize) -> Result<Vec<u8>, Errno> {
+        let mut buffer = Vec::with_capacity(limit);
+        loop {
+            match rustix::net::recv(self.0.as_fd(), rustix::buffer::spare_capacity(&mut buffer), RecvFlags::empty()) {
+                Ok(_) => return Ok(buffer),
+                // The other end closed with something of ours unread. Said once; what it sent before is still to come.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// A descriptor in answer to `Give`.
     pub(crate) fn give(&self, fd: impl AsFd) -> Result<(), Errno> {
         message::send_fd(self.0.as_fd(), b"fd", fd.as_fd())
@@ -113,15 +132,9 @@ impl Channel {
 
     /// The next message, or none when the other end is closed.
     pub(crate) fn receive(&self) -> Result<Option<Message>, Errno> {
-        let mut buffer = Vec::with_capacity(LIMIT);
-        loop {
-            match rustix::net::recv(self.0.as_fd(), rustix::buffer::spare_capacity(&mut buffer), RecvFlags::empty()) {
-                Ok(_) if buffer.is_empty() => return Ok(None),
-                Ok(_) => return decode(&buffer).map(Some).ok_or(Errno::BADMSG),
-                // The other end closed with something of ours unread. Said once; what it sent before is still to come.
-                Err(Errno::INTR | Errno::CONNRESET) => {}
-                Err(error) => return Err(error),
-            }
+        match self.receive_bytes(LIMIT)? {
+            packet if packet.is_empty() => Ok(None),
+            packet => decode(&packet).map(Some).ok_or(Errno::BADMSG),
         }
     }
 

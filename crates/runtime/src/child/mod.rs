@@ -29,7 +29,7 @@ use crate::parent::{self, users};
 use crate::plan::{Plan, ProcessPlan, Scheduling};
 use crate::seccomp::Filter;
 use crate::sync::{Channel, Message};
-use crate::{CreateRequest, hooks};
+use crate::{CreateRequest, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{OCI_VERSION, State, Status};
 use plimsoll_sys::process::{self, Namespaces};
@@ -70,6 +70,8 @@ pub(crate) struct Init<'a> {
     pub placed_by_systemd: bool,
     pub request: CreateRequest<'a>,
     pub gate: Gate,
+    /// Over which the filter comes, if there is one.
+    pub filter: Option<Channel>,
     /// Whether the parent can write to this process's files in `/proc` whatever it does.
     pub privileged: bool,
 }
@@ -90,7 +92,7 @@ fn fail(channel: &Channel, fault: Fault) -> ! {
 }
 
 fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<Infallible, Fault> {
-    let Init { plan, sources, tasks, placed_by_systemd, request, gate, privileged } = init;
+    let Init { plan, sources, tasks, placed_by_systemd, request, gate, filter, privileged } = init;
     let plan = &plan;
     settle(token, plan, channel, privileged, placed_by_systemd)?;
     let proc = begin(tasks)?;
@@ -134,8 +136,10 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
     drop(proc);
     scheduling::apply(&plan.process.scheduling, &plan.domain)?;
     stdio::install(request.stdio, console)?;
+    // Taken as late as can be: it is compiled meanwhile.
+    let filter = filter.map(|from| kept_filter::take(&from)).transpose()?;
     let (program, filter) =
-        become_user(&plan.process, plan.seccomp.as_ref(), request.preserve_fds, channel, gate.descriptor())?;
+        become_user(&plan.process, filter.as_ref(), request.preserve_fds, channel, gate.descriptor())?;
     channel.send(&Message::Ready).at("sync", "send", "", || "the runtime does not listen".into())?;
     wait_for_release(gate, channel)?;
     if !plan.hooks.start_container.is_empty() {

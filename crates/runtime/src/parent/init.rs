@@ -14,15 +14,15 @@ use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::hooks::Place;
-use crate::plan::{Agent, Plan};
+use crate::plan::{self, Agent, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
+use crate::seccomp::Profile;
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
 use crate::{CreateRequest, Created, Root, hooks, kept_filter};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::process::{Fork, Namespaces};
-use plimsoll_sys::seccomp::Flags;
 use plimsoll_sys::{SingleThread, file};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -96,6 +96,8 @@ fn steps(
     };
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
+    let filter = plan.seccomp.as_ref().map(|_| Channel::pair()).transpose();
+    let (give, take) = filter.at("clone", "socketpair", "", || "cannot make a channel".into())?.unzip();
     let rdt = rdt::make(plan.rdt.as_ref(), request.id, rollback)?;
     let mut tasks = cgroup.tasks()?;
     tasks.extend(rdt::tasks(rdt.as_ref())?);
@@ -106,17 +108,17 @@ fn steps(
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
-            drop((ours, v2));
+            drop((ours, v2, give));
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
             let placed_by_systemd = unit.is_some();
-            let init = child::Init { plan, sources, tasks, placed_by_systemd, request, gate, privileged };
+            let init = child::Init { plan, sources, tasks, placed_by_systemd, request, gate, filter: take, privileged };
             child::init(token, init, theirs)
         }
     };
     let kept = rustix::io::fcntl_dupfd_cloexec(&pidfd, 3)
         .at("clone", "fcntl", "", || "cannot keep the container's pidfd".into())?;
     rollback.push(Undo::Child(child, kept));
-    drop((theirs, listener, tasks, v2));
+    drop((theirs, listener, tasks, v2, take));
     if loopback::is_ours(&plan) {
         loopback::up(token, &pidfd)?;
     }
@@ -126,14 +128,14 @@ fn steps(
         sent.at("sync", "send", "", || "the container's process does not listen".into())?;
     }
     users::settle(token, &plan, child, &sources, &ours)?;
+    if let Some(give) = give {
+        compile_filter(&plan, &folder, &give)?;
+    }
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
     let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
-    if let Some(filter) = &plan.seccomp {
-        kept_filter::save(&folder, filter)?;
-    }
     match cgroup.limit_devices(&plan) {
         // A program for devices needs CAP_BPF of the host.
         Err(fault) if forbidden(&fault) => root.warn(&fault.to_string()),
@@ -160,7 +162,7 @@ fn steps(
 /// is released ahead, and need not wait for a wake from one processor to another and back: 0.1 to 0.6 ms when they sleep.
 fn nothing_between(plan: &Plan, request: &CreateRequest<'_>) -> bool {
     let hooks = [&plan.hooks.prestart, &plan.hooks.create_runtime, &plan.hooks.start_container];
-    let listens = plan.seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
+    let listens = plan.seccomp.as_ref().is_some_and(Profile::listens);
     let told = request.pid_file.is_some() || request.pidfd_socket.is_some();
     hooks.iter().all(|hooks| hooks.is_empty()) && plan.net_devices.is_empty() && !listens && !told
 }
@@ -173,6 +175,14 @@ fn release_ahead(channel: &Channel) -> Result<(), Fault> {
         Err(error) => return Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
     }
     channel.await_close().at("sync", "poll", "", || "the container's process cannot be heard".into())
+}
+
+/// Here and now, because the container's process has enough to do until it needs it.
+fn compile_filter(plan: &Plan, folder: &Path, give: &Channel) -> Result<(), Fault> {
+    let Some(profile) = &plan.seccomp else { return Ok(()) };
+    let bytes = kept_filter::encode(&plan::filter(profile)?);
+    kept_filter::hand_over(give, &bytes)?;
+    kept_filter::save(folder, &bytes)
 }
 
 /// Everything that can be refused without making anything.

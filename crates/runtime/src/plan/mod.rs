@@ -30,7 +30,7 @@ pub(crate) use scheduling::{Domain, MEMORY_MODES, Scheduling, memory_flags};
 pub(crate) use sysctl::namespace_of;
 
 use crate::fault::bad_config;
-use crate::seccomp::{Arch, Filter};
+use crate::seccomp::{Arch, Filter, Profile, Refusal};
 use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::{Hooks, Personality, Resources, Seccomp, Spec};
 use rustix::mount::MountPropagationFlags;
@@ -64,7 +64,7 @@ pub(crate) struct Plan {
     pub rdt: Option<RdtPlan>,
     pub process: ProcessPlan,
     pub domain: Domain,
-    pub seccomp: Option<Filter>,
+    pub seccomp: Option<Profile>,
     /// Who answers what the filter notifies.
     pub agent: Option<Agent>,
     pub hooks: Hooks,
@@ -119,7 +119,7 @@ impl Plan {
             domain: Domain::new(linux.personality.as_ref(), linux.memory_policy.as_ref())?,
             warnings: warnings(&process, linux.personality.as_ref()),
             process,
-            seccomp: linux.seccomp.as_ref().map(filter).transpose()?,
+            seccomp: linux.seccomp.as_ref().map(profile).transpose()?,
             agent: linux.seccomp.as_ref().and_then(Agent::new),
             hooks: hooks(spec.hooks.unwrap_or_default())?,
             annotations: spec.annotations,
@@ -146,12 +146,19 @@ fn warnings(process: &ProcessPlan, personality: Option<&Personality>) -> Vec<Str
     out
 }
 
-fn filter(profile: &Seccomp) -> Result<Filter, Fault> {
+fn profile(profile: &Seccomp) -> Result<Profile, Fault> {
     let native = Arch::native().ok_or_else(|| bad_config("/linux/seccomp", "no filter for this architecture"))?;
-    crate::seccomp::compile(profile, native).map_err(|refusal| {
-        let pointer = format!("/linux/seccomp{}", refusal.pointer);
-        Fault::invalid("plan", format!("config.json: {refusal}")).detail(|d| d.pointer = Some(pointer))
-    })
+    Profile::understand(profile, native).map_err(refused)
+}
+
+/// Compiles what the plan holds only as understood.
+pub(crate) fn filter(profile: &Profile) -> Result<Filter, Fault> {
+    profile.compile().map_err(refused)
+}
+
+fn refused(refusal: Refusal) -> Fault {
+    let pointer = format!("/linux/seccomp{}", refusal.pointer);
+    Fault::invalid("plan", format!("config.json: {refusal}")).detail(|d| d.pointer = Some(pointer))
 }
 
 fn propagation(name: Option<&str>) -> Result<MountPropagationFlags, Fault> {

@@ -1,4 +1,5 @@
-//! Compiles `linux.seccomp` to classic BPF. Pure: profile in, program out; `plimsoll_sys::seccomp::load` loads it.
+//! Compiles `linux.seccomp` to classic BPF. Pure: profile in, program out; `plimsoll_sys::seccomp::load` loads it. In two steps:
+//! a profile is understood before anything is made, and compiled while the container's process is already at work.
 //!
 //! Per architecture the filter is a binary search over intervals of call numbers. The kernel runs a new filter once for every
 //! call number to learn which ones it always allows, so what counts is the depth, not the length.
@@ -47,14 +48,38 @@ impl Filter {
     }
 }
 
-/// Compiles `profile` for a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
+/// A profile of which every name and number is known to be right.
+#[derive(Debug)]
+pub struct Profile(Policy);
+
+impl Profile {
+    /// For a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
+    pub fn understand(profile: &Seccomp, native: Arch) -> Result<Self, Refusal> {
+        policy::read(profile, native).map(Self)
+    }
+
+    /// The one refusal that is left is [`Cause::TooLong`].
+    pub fn compile(&self) -> Result<Filter, Refusal> {
+        compile_policy(&self.0)
+    }
+
+    /// Whether the filter will notify, and so gives a listener when it is loaded.
+    pub fn listens(&self) -> bool {
+        self.0.flags.has(Flags::NEW_LISTENER)
+    }
+}
+
+/// Both steps.
 pub fn compile(profile: &Seccomp, native: Arch) -> Result<Filter, Refusal> {
-    let policy = policy::read(profile, native)?;
+    Profile::understand(profile, native)?.compile()
+}
+
+fn compile_policy(policy: &Policy) -> Result<Filter, Refusal> {
     let mut asm = Assembler::default();
     let mut targets = Vec::with_capacity(policy.arches.len());
     // Written back to front, so the native architecture ends up nearest to the dispatch.
     for arch in policy.arches.iter().rev().filter(|arch| **arch != Arch::X32) {
-        let root = tree(&mut asm, &sections(&policy, *arch), policy.default);
+        let root = tree(&mut asm, &sections(policy, *arch), policy.default);
         asm.go(root);
         targets.push((arch.audit(), asm.load(NUMBER)));
     }

@@ -71,6 +71,7 @@ pub fn supported_flags() -> Vec<&'static str> {
     FLAGS.into_iter().filter(known).collect()
 }
 
+#[derive(Debug)]
 pub(super) struct Policy {
     /// The filter's return value for what no rule matches.
     pub(super) default: u32,
@@ -82,6 +83,7 @@ pub(super) struct Policy {
     pub(super) rules: Vec<Rule>,
 }
 
+#[derive(Debug)]
 pub(super) struct Rule {
     pub(super) calls: Vec<Call>,
     pub(super) action: u32,
@@ -90,6 +92,7 @@ pub(super) struct Rule {
 }
 
 /// A named call. What no architecture has is left out: the name is newer than this program, or of another machine.
+#[derive(Debug)]
 pub(super) struct Call {
     pub(super) numbers: Numbers,
     pub(super) through: Option<Multiplexed>,

@@ -19,7 +19,7 @@ const ROWS: usize = count(TEXT.as_bytes());
 static TABLE: [Row; ROWS] = parse(TEXT.as_bytes());
 
 /// The numbers of one system call on each architecture.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Numbers(&'static [u32; COLUMNS]);
 
 impl Numbers {
