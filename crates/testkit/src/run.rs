@@ -26,6 +26,8 @@ impl Output {
     }
 }
 
+/// What the message about a program that was killed at its deadline says.
+pub(crate) const TOO_LONG: &str = "did not end in";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs `command` with no stdin (unless one was set by [`with_input`]) for at most a minute.
@@ -53,7 +55,7 @@ pub fn with_deadline(command: &mut Command, deadline: Duration) -> Result<Output
             child.kill().map_err(|e| e.to_string())?;
             child.wait().map_err(|e| e.to_string())?;
             let (stdout, stderr) = (text(&mut out)?, text(&mut err)?);
-            return Err(format!("{command:?} did not end in {deadline:?}\nstdout: {stdout}\nstderr: {stderr}"));
+            return Err(format!("{command:?} {TOO_LONG} {deadline:?}\nstdout: {stdout}\nstderr: {stderr}"));
         }
         std::thread::sleep(Duration::from_millis(2));
     };

@@ -295,7 +295,8 @@ fn become_user<'f>(
     let env = home::environment(process);
     stdio::give_to(process.uid)?;
     identity::limits(process)?;
-    let arrived = identity::change_directory(process);
+    // Before a filter that may forbid getcwd. The user may be able to enter where root may not (a network filesystem): tried again.
+    let arrived = identity::change_directory(process).and_then(|()| identity::verify_directory(process));
     let kept: Vec<BorrowedFd<'_>> = std::iter::once(channel.as_fd()).chain(gate).collect();
     // Closed, not only close-on-exec: the program and its interpreter are looked up before the exec closes anything, and
     // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626). Before the filter, which may not know close_range (Linux 5.9).
@@ -310,8 +311,8 @@ fn become_user<'f>(
     identity::assume(process)?;
     if arrived.is_err() {
         identity::change_directory(process)?;
+        identity::verify_directory(process)?;
     }
-    identity::verify_directory(process)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(process.umask));
     let program = program::Program::find(process, env)?;
     match filter.filter(|_| process.no_new_privileges) {

@@ -24,13 +24,19 @@ fn main() -> ExitCode {
     }
     let results = table::results(&runtimes, 3);
     if let Some(file) = file {
-        let versions: Vec<String> = runtimes.iter().map(version).collect();
-        if let Err(error) = std::fs::write(&file, table::page(&results, &runtimes, &versions)) {
+        let titles: Vec<String> = runtimes.iter().map(|it| format!("{} {}", it.0, version(it))).collect();
+        let kept = if runtimes.iter().any(|it| it.0 == "youki") { None } else { kept(&file) };
+        if let Err(error) = std::fs::write(&file, table::page(&results, &titles, kept.as_ref())) {
             say(&format!("{file}: {error}"));
             return ExitCode::FAILURE;
         }
     }
     report(&results)
+}
+
+/// What the page that is there says of youki.
+fn kept(file: &str) -> Option<table::Kept> {
+    table::Kept::read(&std::fs::read_to_string(file).ok()?, "youki")
 }
 
 /// The number in the first line of `--version`.

@@ -75,6 +75,7 @@ fn profiles() -> Vec<Case> {
         Case::run("default-errno-by-default", SECCOMP, |b| { one(b, json!({ "names": ["x"], "action": "SCMP_ACT_ALLOW" })); deny(b); }, MKDIR, "Operation not permitted\n"),
         Case::run("profile-older-than-the-kernel", SECCOMP, |b| { one(b, json!({ "names": ["x"], "action": "SCMP_ACT_ALLOW" })); deny(b); older(b); }, "echo fine", "fine\n"),
         Case::run("without-no-new-privileges", SECCOMP, |b| { one(b, json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" })); b.set("/process/noNewPrivileges", json!(false)); }, MKDIR, "Operation not permitted\n"),
+        Case::run("without-getcwd", SECCOMP, |b| { one(b, json!({ "names": ["getcwd"], "action": "SCMP_ACT_ERRNO" })); b.set("/process/noNewPrivileges", json!(false)); b.args(&["echo", "ran"]); }, "", "ran\n"),
         Case::run("flag-log", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_LOG"])), MKDIR, "Operation not permitted\n"),
         Case::run("flag-spec-allow", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_SPEC_ALLOW"])), MKDIR, "Operation not permitted\n"),
         Case::refused("flag-unknown", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_NONSENSE"]))),

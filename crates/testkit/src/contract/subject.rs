@@ -1,7 +1,8 @@
 //! A runtime with one bundle and one container id: the verbs as a case calls them.
 
+use crate::run::with_deadline;
 use crate::runtimes::Runtime;
-use crate::{Bundle, Output, Scratch, bundle, leak, run};
+use crate::{Bundle, Output, Scratch, bundle, leak};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
@@ -35,7 +36,13 @@ impl Subject {
 
     /// A verb with its arguments.
     pub fn verb(&self, args: &[&str]) -> Output {
-        run(self.runtime.command(&self.scratch).args(args))
+        self.ended(self.runtime.command(&self.scratch).args(args))
+    }
+
+    fn ended(&self, command: &mut Command) -> Output {
+        // youki waits for ever in some cases: longer than in any in which it does not.
+        let deadline = Duration::from_secs(if self.runtime.0 == "youki" { 5 } else { 60 });
+        with_deadline(command, deadline).unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// A verb whose last argument is the container's id.
@@ -127,7 +134,7 @@ impl Subject {
             .collect();
         let mut script: Command = self.scratch.command("script");
         script.args(["-qec", &format!("stty rows 33 cols 77; {}", words.join(" ")), "/dev/null"]);
-        let mut output = run(&mut script);
+        let mut output = self.ended(&mut script);
         output.stdout = output.stdout.replace('\r', "").replace("^@", "");
         output
     }

@@ -46,7 +46,8 @@ pub fn one(case: &Case, runtime: Runtime) -> Verdict {
     }));
     let seen = seen.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        format!("panic: {}", text.unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap_or(&"?").to_string()))
+        let text = text.unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap_or(&"?").to_string());
+        if text.contains(crate::run::TOO_LONG) { "hangs".into() } else { format!("panic: {text}") }
     });
     Verdict { runtime: runtime.0, passed: seen.trim_end() == case.expected.trim_end(), seen, said }
 }
