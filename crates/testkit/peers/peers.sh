@@ -182,13 +182,13 @@ get_runtime_tools() {
     fi
     ln -sfn "$tree" "$bin/runtime-tools"
 }
-# Unoptimised, which is fast enough to compare with; its default features leave cgroup v1 out.
+# Unoptimised, which is fast enough to compare with. It has no default features: these are those of its releases.
 get_youki() {
     version=0.7.0
     [ -x "$bin/youki" ] && [ -z "${PLIMSOLL_REFRESH:-}" ] && return 0
     apt_install "youki links libseccomp" libseccomp-dev pkg-config || true
     say "building youki $version from its crate (once; minutes)"
-    nice -n 10 cargo install youki --force --version "$version" --locked --debug --features v1 --quiet --root "$cache/youki-$version" \
+    nice -n 10 cargo install youki --force --version "$version" --locked --debug --features v1,v2,systemd,seccomp --quiet --root "$cache/youki-$version" \
         --target-dir "$cache/.youki" >"$cache/cargo-youki.log" 2>&1 &&
         ln -sfn "$cache/youki-$version/bin/youki" "$bin/youki" || lack youki "cargo install youki (see $cache/cargo-youki.log)"
     rm -rf "$cache/.youki"
