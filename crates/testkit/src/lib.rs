@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod bin;
 pub mod bundle;
+pub mod case;
 pub mod compare;
 pub mod contract;
 pub mod daemon;
@@ -26,12 +27,15 @@ pub mod scratch;
 pub mod seccomp_agent;
 pub mod seccomp_profiles;
 pub mod tar;
+pub mod wait;
 
 pub use bin::bin;
 pub use bundle::{Bundle, bundle};
+pub use case::Case;
 pub use daemon::Daemon;
 pub use fake_registry::FakeRegistry;
 pub use node::Node;
 pub use registry::Registry;
 pub use run::{Output, run};
 pub use scratch::Scratch;
+pub use wait::{Frozen, says, until};

@@ -106,6 +106,15 @@ impl Node {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("crictl {args:?}: {error}\n{text}"))
     }
 
+    /// The pid of a pod's shim.
+    ///
+    /// # Panics
+    /// When there is no such pod.
+    #[track_caller]
+    pub fn shim_of(&self, pod: &str) -> i64 {
+        self.json(&["inspectp", pod])["info"]["pid"].as_i64().expect("a pid")
+    }
+
     pub fn pull(&self) {
         self.ok(&["pull", &self.busybox.reference]);
     }

@@ -1,7 +1,7 @@
 //! ExecSync at its limits: time, output, children that hold the pipe.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::Node;
+use plimsoll_testkit::{Node, until};
 use serde_json::json;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,16 +9,6 @@ use std::time::{Duration, Instant};
 /// Whether a process `sleep SECONDS` runs in the container.
 fn sleeps(node: &Node, id: &str, seconds: u32) -> bool {
     node.ok(&["exec", "-s", id, "sh", "-c", &format!("ps | grep -c '[s]leep {seconds}' || true")]) != "0"
-}
-
-/// Waits until `done`.
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !done() {
-        assert!(Instant::now() < end, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]

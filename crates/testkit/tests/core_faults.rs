@@ -1,15 +1,8 @@
 //! The rows of "failure modes mapped to layers" that the daemon owns or passes on, and what must not be left after them.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, run};
+use plimsoll_testkit::{Node, run, says};
 use serde_json::{Value, json};
-
-#[track_caller]
-fn says(complaint: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(complaint.contains(part), "no {part:?} in: {complaint}");
-    }
-}
 
 /// The `linux` part of a container with its own PID namespace and more.
 fn linux(resources: Value, security: Value) -> Value {

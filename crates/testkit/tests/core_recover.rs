@@ -1,21 +1,11 @@
 //! What the next daemon finds after a crash in the middle of things.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, bin, bundle, run};
+use plimsoll_testkit::{Node, bin, bundle, run, until};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// Waits until `done`.
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(15);
-    while !done() {
-        assert!(Instant::now() < end, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn a_pod_that_was_being_made_is_undone() {

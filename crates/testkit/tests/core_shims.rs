@@ -2,45 +2,15 @@
 //! the shim refuses, shims that die and whose clean-up fails.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, Scratch, bin, run};
+use plimsoll_testkit::{Frozen, Node, Scratch, bin, run, until};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A process that does not run for as long as this lives.
-struct Frozen(i64);
-
-impl Frozen {
-    fn new(pid: i64) -> Self {
-        run(Command::new("kill").args(["-STOP", &pid.to_string()])).ok();
-        Self(pid)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        run(Command::new("kill").args(["-CONT", &self.0.to_string()]));
-    }
-}
-
-fn shim_of(node: &Node, pod: &str) -> i64 {
-    node.json(&["inspectp", pod])["info"]["pid"].as_i64().expect("a pid")
-}
-
-/// Waits until `done`.
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(15);
-    while !done() {
-        assert!(Instant::now() < end, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// StartContainer of a shim that does not answer is cut off by the daemon's death; then the shim does what it was asked.
 fn cut_off_start(node: &mut Node, pod: &str, id: &str) {
-    let frozen = Frozen::new(shim_of(node, pod));
+    let frozen = Frozen::new(node.shim_of(pod));
     let mut start = node.daemon.crictl(&["start", id]);
     let mut start = start.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("crictl starts");
     std::thread::sleep(Duration::from_millis(700));
@@ -61,7 +31,7 @@ fn a_shim_that_does_not_answer_is_slow_and_not_gone() {
     let pod = node.ok(&["runp", &pod_file]);
     let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
     let pid = node.json(&["inspect", &id])["info"]["pid"].as_i64().expect("a pid");
-    let shim = shim_of(&node, &pod);
+    let shim = node.shim_of(&pod);
     node.daemon.kill_9();
     let frozen = Frozen::new(shim);
     node.daemon.start_again();
@@ -141,7 +111,7 @@ fn a_shim_that_dies_before_it_answers_create_leaves_nothing() {
     let mounts = (0..500).map(|n| json!({ "container_path": format!("/m/{n}"), "host_path": host }));
     let mounts = json!({ "mounts": mounts.collect::<Vec<_>>() });
     let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", mounts), &pod_file]);
-    let shim = shim_of(&node, &pod);
+    let shim = node.shim_of(&pod);
     let raw = i32::try_from(shim).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     let kept = node.daemon.state.join("runtime/k8s.io").join(&id);
     let mut start = node.daemon.crictl(&["start", &id]);
@@ -188,7 +158,7 @@ fn orphaned(node: &Node) -> (String, String, i64) {
     let pod = node.ok(&["runp", &pod_file]);
     let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
     let pid = node.json(&["inspect", &id])["info"]["pid"].as_i64().expect("a pid");
-    kill_9(shim_of(node, &pod));
+    kill_9(node.shim_of(&pod));
     (pod, id, pid)
 }
 

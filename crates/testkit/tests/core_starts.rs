@@ -3,41 +3,10 @@
 
 use plimsoll_core::shim::{CreateTask, Shim, Stdio as TaskStdio, TaskOptions};
 use plimsoll_spec::mount::MountDescription;
-use plimsoll_testkit::{Node, peers, run};
+use plimsoll_testkit::{Frozen, Node, peers, until};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// A process that does not run for as long as this lives.
-struct Frozen(i64);
-
-impl Frozen {
-    fn new(pid: i64) -> Self {
-        run(Command::new("kill").args(["-STOP", &pid.to_string()])).ok();
-        Self(pid)
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        run(Command::new("kill").args(["-CONT", &self.0.to_string()]));
-    }
-}
-
-fn shim_of(node: &Node, pod: &str) -> i64 {
-    node.json(&["inspectp", pod])["info"]["pid"].as_i64().expect("a pid")
-}
-
-/// Waits until `done`.
-#[track_caller]
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(15);
-    while !done() {
-        assert!(Instant::now() < end, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use std::process::Stdio;
 
 /// Gives a container that is created a poststart hook: the file that is returned appears once the program runs, and Start
 /// is not over for `seconds` after that.
@@ -79,7 +48,7 @@ fn a_start_that_is_not_answered_is_undone_before_it_is_recorded_as_ended() {
     let (frozen, complaint) = std::thread::scope(|scope| {
         let start = scope.spawn(|| node.fails(&["start", &id]));
         until("the start of the program", || mark.exists());
-        let frozen = Frozen::new(shim_of(&node, &pod));
+        let frozen = Frozen::new(node.shim_of(&pod));
         (frozen, start.join().expect("a start that fails"))
     });
     assert!(complaint.contains("shim: ") && complaint.contains("did not answer Start within 3 s"), "{complaint}");
@@ -109,7 +78,7 @@ fn a_create_that_is_not_answered_is_undone_by_the_next_daemon_too() {
     let pod_file = node.pod_file("p", json!({}));
     let pod = node.ok(&["runp", &pod_file]);
     let id = node.ok(&["create", &pod, &node.container_file("c", "sleep 1000", json!({})), &pod_file]);
-    let frozen = Frozen::new(shim_of(&node, &pod));
+    let frozen = Frozen::new(node.shim_of(&pod));
     let complaint = node.fails(&["start", &id]);
     assert!(complaint.contains("did not answer Create within 2 s"), "{complaint}");
     assert_eq!(node.status(&id)["state"], "CONTAINER_CREATED");

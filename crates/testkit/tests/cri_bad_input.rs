@@ -3,17 +3,9 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::fake_registry::busybox_layer;
-use plimsoll_testkit::{Node, Scratch, bin, run};
+use plimsoll_testkit::{Node, Scratch, bin, run, says};
 use serde_json::json;
 use std::process::Command;
-
-/// Checks that a complaint has these parts.
-#[track_caller]
-fn says(complaint: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(complaint.contains(part), "no {part:?} in: {complaint}");
-    }
-}
 
 #[test]
 fn a_wrong_config_is_refused_before_anything_is_made() {

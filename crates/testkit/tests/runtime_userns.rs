@@ -2,12 +2,11 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
-use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run};
+use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run, until};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 const OURS: Runtime = Runtime("plimrun");
 
@@ -212,10 +211,7 @@ fn a_second_process_and_every_verb() {
         assert_eq!(it.state()["status"], "paused");
         it.verb("resume", &[], &[]).ok();
         it.verb("kill", &[], &["KILL"]).ok();
-        let until = Instant::now() + Duration::from_secs(10);
-        while it.state()["status"] != "stopped" && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the end", || it.state()["status"] == "stopped");
         it.verb("delete", &[], &[]).ok();
     }
 }
