@@ -106,13 +106,21 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     {
         return Err(reaped(created, fault));
     }
+    match tell(&request, &created) {
+        Ok(()) => Ok(created),
+        Err(fault) => Err(reaped(created, fault)),
+    }
+}
+
+/// Tells the caller which process it is. One that cannot be told of must not run on.
+fn tell(request: &ExecRequest<'_>, created: &Created) -> Result<(), Fault> {
     if let Some(path) = request.pid_file {
         write_pid(path, created.pid)?;
     }
     if let Some(socket) = &request.pidfd_socket {
         send_pidfd(socket, "setns", &created.pidfd)?;
     }
-    Ok(created)
+    Ok(())
 }
 
 /// What the process joins by: files to write to, or the folder of cgroup v2 to be born in.

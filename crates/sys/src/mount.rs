@@ -2,7 +2,7 @@
 //! only then attached to a directory descriptor, so that no path is resolved twice and no mount is ever seen half set up.
 
 use crate::errno;
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -115,10 +115,18 @@ pub fn new(kind: &str, source: Option<&str>, options: &[String], attributes: u64
     if let Some(source) = source {
         rustix::mount::fsconfig_set_string(fs.as_fd(), "source", source).map_err(fail("fsconfig", "source"))?;
     }
+    // Else a disk would be opened for writing, and its journal replayed, below a mount that is only read.
+    if attributes & ATTR_RDONLY != 0 && source.is_some_and(is_disk) {
+        rustix::mount::fsconfig_set_flag(fs.as_fd(), "ro").map_err(fail("fsconfig", "ro"))?;
+    }
     configure(&fs, options)?;
     rustix::mount::fsconfig_create(fs.as_fd()).map_err(fail("fsconfig", "create"))?;
     let attributes = MountAttrFlags::from_bits_retain(u32::try_from(attributes).unwrap_or(0));
     rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(fail("fsmount", ""))
+}
+
+fn is_disk(source: &str) -> bool {
+    rustix::fs::stat(source).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice)
 }
 
 fn configure(fs: &OwnedFd, options: &[String]) -> Result<(), NewError> {

@@ -39,10 +39,11 @@ const NAMES: [(&str, i32); 33] = [
     ("XCPU", libc::SIGXCPU),
 ];
 
-/// `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`, `RTMAX-1`: the signal's number, from 1 to 64.
+/// `9`, `KILL`, `SIGKILL`, `sigkill`, `RTMIN+3`, `RTMAX-1`: the signal's number, from 1 to 64; or 0, which only asks whether the
+/// process is there (kill(2)).
 pub fn parse(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
-        return (1..=64).contains(&number).then_some(number);
+        return (0..=64).contains(&number).then_some(number);
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -73,6 +74,13 @@ pub fn block_all() -> Result<(), Errno> {
 pub fn keep_children() -> Result<(), Errno> {
     // SAFETY: SIG_DFL installs no handler.
     let got = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    if got == libc::SIG_ERR { Err(errno::last()) } else { Ok(()) }
+}
+
+/// Gives SIGPIPE its default action, which the Rust runtime takes away: a program whose reader has gone ends as others do.
+pub fn end_by_broken_pipe() -> Result<(), Errno> {
+    // SAFETY: SIG_DFL installs no handler.
+    let got = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     if got == libc::SIG_ERR { Err(errno::last()) } else { Ok(()) }
 }
 
@@ -144,7 +152,8 @@ mod tests {
         }
         assert_eq!(parse("RTMIN+3"), Some(37));
         assert_eq!(parse("SIGRTMAX-1"), Some(63));
-        for text in ["", "0", "65", "-1", "NOPE", "RTMIN-1", "RTMAX+1"] {
+        assert_eq!(parse("0"), Some(0), "asks only");
+        for text in ["", "65", "-1", "NOPE", "RTMIN-1", "RTMAX+1"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -52,17 +52,20 @@ impl Runtime {
     /// When the runtime cannot be started or hangs.
     #[track_caller]
     pub fn run(self, scratch: &Scratch, bundle: &Bundle) -> Output {
-        loop {
-            let output =
-                run(self.command(scratch).arg("run").arg("--bundle").arg(&bundle.path).arg(scratch.id(self.0)));
+        let once = || run(self.command(scratch).arg("run").arg("--bundle").arg(&bundle.path).arg(scratch.id(self.0)));
+        let mut output = once();
+        for _ in 0..4 {
             if self.0 != "runc" || !lost_sight(&output.stderr) {
-                return output;
+                break;
             }
+            output = once();
         }
+        output
     }
 }
 
-/// On a busy machine runc takes it for a failure when the process has ended before it has looked.
+/// On a busy machine runc takes it for a failure when the process has ended before it has looked, and loses a message of its
+/// own init.
 pub fn lost_sight(stderr: &str) -> bool {
-    stderr.contains("container process is already dead")
+    ["container process is already dead", "procReady not received"].iter().any(|loss| stderr.contains(loss))
 }

@@ -146,6 +146,8 @@ fn run(token: &SingleThread, init: Init<'_>, channel: &mut Channel) -> Result<In
         let (state, place) =
             (hook_state(plan, request.id, Status::Created), Place::Container { env: &plan.process.env });
         hooks::run(&plan.hooks.start_container, "/hooks/startContainer", &state, place)?;
+        // They were kept from the hooks.
+        keep_preserved(request.preserve_fds)?;
     }
     program.execute(filter)
 }
@@ -302,8 +304,7 @@ fn become_user<'f>(
     // `/proc/self/fd/7/bin/sh` would be the host's (CVE-2024-21626). Before the filter, which may not know close_range (Linux 5.9).
     process::close_from(3_u32.saturating_add(preserve_fds), &kept)
         .at("isolate", "close_range", "", || "cannot close inherited descriptors".into())?;
-    process::keep_over_exec(3, preserve_fds)
-        .at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())?;
+    keep_preserved(preserve_fds)?;
     // Without no_new_privileges only CAP_SYS_ADMIN may load a filter: so before it is dropped.
     if !process.no_new_privileges {
         load_filter(filter, channel)?;
@@ -323,6 +324,10 @@ fn become_user<'f>(
         }
         late => Ok((program, late)),
     }
+}
+
+fn keep_preserved(count: u32) -> Result<(), Fault> {
+    process::keep_over_exec(3, count).at("isolate", "fcntl", "", || "cannot keep the preserved descriptors".into())
 }
 
 fn load_filter(filter: Option<&Filter>, channel: &Channel) -> Result<(), Fault> {

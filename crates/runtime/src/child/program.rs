@@ -44,9 +44,10 @@ impl Program {
 }
 
 fn search(name: &CString, env: &[CString]) -> Result<CString, Fault> {
-    let path = env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+    // Without one, nothing is searched: least of all the working directory, which an empty entry means.
+    let path = env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH=")).filter(|path| !path.is_empty());
     let mut best = Errno::NOENT;
-    for folder in path.unwrap_or_default().split(|b| *b == b':') {
+    for folder in path.into_iter().flat_map(|path| path.split(|b| *b == b':')) {
         let folder = if folder.is_empty() { b"." } else { folder };
         let candidate = [folder, b"/", name.as_bytes()].concat();
         let Ok(candidate) = CString::new(candidate) else { continue };

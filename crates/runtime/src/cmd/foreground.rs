@@ -6,13 +6,13 @@ use plimsoll_runtime::{Created, Stdio};
 use plimsoll_spec::runtime::ConsoleSize;
 use plimsoll_sys::process::{self, Exit};
 use plimsoll_sys::{message, signals};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, Winsize};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 /// Signals are blocked from `begin` on and taken one by one.
@@ -121,35 +121,68 @@ impl Terminal {
     /// Both directions until the process has ended and the master is drained.
     fn carry(self, created: &Created) -> Result<Exit, Fault> {
         let signals = signals::descriptor().map_err(|error| fault("cannot wait for signals", error))?;
-        let mut input = true;
+        let (mut input, mut output, mut sink) = (true, true, Sink::Open);
         loop {
-            let watch = if input { PollFlags::IN } else { PollFlags::empty() };
-            let mut fds = [
-                PollFd::new(&self.master, PollFlags::IN),
-                PollFd::new(&signals, PollFlags::IN),
-                PollFd::new(&created.pidfd, PollFlags::IN),
-                PollFd::from_borrowed_fd(stdin(), watch),
-            ];
-            match poll(&mut fds, None) {
+            // What has ended is not polled any more: a hang-up is reported whether asked for or not, each time.
+            let mut fds = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&created.pidfd, PollFlags::IN)];
+            let stdin_at = input.then(|| watch(&mut fds, stdin()));
+            if output {
+                watch(&mut fds, self.master.as_fd());
+            }
+            // A terminal that nobody has open may be opened again: it is looked at from time to time.
+            match poll(&mut fds, (!output).then_some(&PAUSE)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(fault("cannot wait for the terminal", error)),
             }
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-            if ready[0] && copy(&self.master, stdout())? {
-                continue;
-            }
-            if ready[1] {
+            if ready[0] {
                 self.signals(&signals, created)?;
             }
-            if ready[2]
+            if stdin_at.is_some_and(|at| ready[at]) {
+                input = self.input()?;
+            }
+            let pending = self.pending()?;
+            output = pending.contains(PollFlags::IN) || !pending.contains(PollFlags::HUP);
+            // The end comes when all that was written has been carried.
+            if pending.contains(PollFlags::IN) {
+                self.output(&mut sink)?;
+            } else if ready[1]
                 && let Some(exit) = ended(created)?
             {
                 return Ok(exit);
             }
-            if input && ready[3] {
-                input = copy(stdin(), &self.master)?;
+        }
+    }
+
+    /// What can be said of the master now: `IN` with something to read, `HUP` when nobody has the terminal open.
+    fn pending(&self) -> Result<PollFlags, Fault> {
+        let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(_) | Err(Errno::INTR) => Ok(fds[0].revents()),
+            Err(error) => Err(fault("cannot look at the container's terminal", error)),
+        }
+    }
+
+    /// Carries some of what is there to our standard output.
+    fn output(&self, sink: &mut Sink) -> Result<(), Fault> {
+        let mut buffer = [0; 4096];
+        read(&self.master, &mut buffer)?.map_or(Ok(()), |bytes| sink.write(bytes))
+    }
+
+    /// Carries what is there to the container; false at the end.
+    fn input(&self) -> Result<bool, Fault> {
+        let mut buffer = [0; 4096];
+        let Some(mut rest) = read(stdin(), &mut buffer)? else { return Ok(false) };
+        while !rest.is_empty() {
+            match rustix::io::write(&self.master, rest) {
+                Ok(done) => rest = rest.get(done..).unwrap_or_default(),
+                // Nobody has the terminal open.
+                Err(Errno::IO) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(fault("cannot write to the container's terminal", error)),
             }
         }
+        Ok(true)
     }
 
     fn signals(&self, descriptor: &OwnedFd, created: &Created) -> Result<(), Fault> {
@@ -170,24 +203,50 @@ impl Drop for Terminal {
     }
 }
 
-/// Copies what is there; false at the end. A master whose slaves are all closed answers EIO.
-fn copy(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<bool, Fault> {
-    let mut buffer = [0; 4096];
-    let got = match rustix::io::read(from, &mut buffer) {
-        Ok(0) | Err(Errno::IO) => return Ok(false),
-        Ok(got) => got,
-        Err(Errno::INTR | Errno::AGAIN) => return Ok(true),
-        Err(error) => return Err(fault("cannot read from a terminal", error)),
-    };
-    let mut rest = buffer.get(..got).unwrap_or_default();
-    while !rest.is_empty() {
-        match rustix::io::write(&to, rest) {
-            Ok(done) => rest = rest.get(done..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(fault("cannot write to a terminal", error)),
-        }
+/// How long a terminal that nobody has open is left alone.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+fn watch<'fd>(fds: &mut Vec<PollFd<'fd>>, fd: BorrowedFd<'fd>) -> usize {
+    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    fds.len() - 1
+}
+
+/// What is there, perhaps nothing yet; none at the end. A master whose slaves are all closed answers EIO.
+fn read(from: impl AsFd, buffer: &mut [u8]) -> Result<Option<&[u8]>, Fault> {
+    match rustix::io::read(from, &mut *buffer) {
+        Ok(0) | Err(Errno::IO) => Ok(None),
+        Ok(got) => Ok(buffer.get(..got)),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(Some(&[])),
+        Err(error) => Err(fault("cannot read from a terminal", error)),
     }
-    Ok(true)
+}
+
+/// Our standard output. Its reader may go while the container lives on: the container's output is then dropped, for it must
+/// not be the container that pays for it.
+enum Sink {
+    Open,
+    Gone,
+}
+
+impl Sink {
+    fn write(&mut self, mut rest: &[u8]) -> Result<(), Fault> {
+        while !rest.is_empty() && matches!(self, Self::Open) {
+            match rustix::io::write(stdout(), rest) {
+                Ok(done) => rest = rest.get(done..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::IO) => *self = Self::Gone,
+                // Whoever shares it with us has made it non-blocking.
+                Err(Errno::AGAIN) => {
+                    match poll(&mut [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)], Some(&PAUSE)) {
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(error) => return Err(fault("cannot wait for standard output", error)),
+                    }
+                }
+                Err(error) => return Err(fault("cannot write to standard output", error)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The program's own code, or 128 + signal.

@@ -19,15 +19,24 @@ mod update;
 
 use crate::args::{Global, usage};
 use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_sys::signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// runc's verbs that are known and not there.
 const LATER: [&str; 3] = ["checkpoint", "restore", "init"];
 
+/// Verbs that do nothing but print.
+const SAYING: [&str; 8] = ["events", "features", "help", "list", "ps", "spec", "state", "version"];
+
 pub(crate) fn dispatch(global: &Global, verb: &str, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     if help::is_wanted(verb, &words) {
         return help::of(verb);
+    }
+    if SAYING.contains(&verb) {
+        signals::end_by_broken_pipe().map_err(|error| {
+            Fault::new(Layer::OciRuntime, "parse", "cannot reset SIGPIPE").because(&std::io::Error::from(error))
+        })?;
     }
     match verb {
         "create" => create::run(global, words),

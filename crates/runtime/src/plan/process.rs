@@ -6,6 +6,7 @@ use plimsoll_fault::Fault;
 use plimsoll_spec::runtime::{Capabilities, ConsoleSize, Process, Rlimit};
 use plimsoll_sys::caps::{self, Sets};
 use rustix::process::Resource;
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
 
@@ -83,25 +84,26 @@ pub(super) fn label(text: Option<&str>, pointer: &str) -> Result<Option<String>,
 }
 
 fn strings(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
-    let one = |(index, text): (usize, &String)| {
-        CString::new(text.as_str()).map_err(|_| bad_config(&format!("{pointer}/{index}"), "holds a NUL byte"))
-    };
-    list.iter().enumerate().map(one).collect()
+    list.iter().enumerate().map(|(index, text)| c_string(text, pointer, index)).collect()
+}
+
+fn c_string(text: &str, pointer: &str, index: usize) -> Result<CString, Fault> {
+    CString::new(text).map_err(|_| bad_config(&format!("{pointer}/{index}"), "holds a NUL byte"))
 }
 
 /// Later assignments of a name replace earlier ones, as runc does since 1.2.
 fn environment(list: &[String], pointer: &str) -> Result<Vec<CString>, Fault> {
-    let mut out: Vec<&String> = Vec::with_capacity(list.len());
-    let name = |text: &str| text.split_once('=').map(|(name, _)| name.to_owned());
+    // A pod in a namespace of many services has tens of thousands.
+    let mut last = BTreeMap::new();
     for (index, text) in list.iter().enumerate() {
-        let this = name(text).filter(|n| !n.is_empty());
-        let this =
-            this.ok_or_else(|| bad_config(&format!("{pointer}/{index}"), format!("{text:?} is not NAME=value")))?;
-        out.retain(|earlier| name(earlier).as_ref() != Some(&this));
-        out.push(text);
+        let name = text.split_once('=').map(|(name, _)| name).filter(|name| !name.is_empty());
+        let name =
+            name.ok_or_else(|| bad_config(&format!("{pointer}/{index}"), format!("{text:?} is not NAME=value")))?;
+        last.insert(name, index);
     }
-    let owned: Vec<String> = out.into_iter().cloned().collect();
-    strings(&owned, pointer)
+    let mut kept: Vec<usize> = last.into_values().collect();
+    kept.sort_unstable();
+    kept.into_iter().map(|index| c_string(&list[index], pointer, index)).collect()
 }
 
 /// No `capabilities` means none at all. What is inheritable is what the config says, never more (CVE-2022-29162). The kernel

@@ -21,6 +21,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case::run("a-megabyte", "runc(8) run", super::as_it_is, "head -c 1048576 /dev/zero | tr '\\0' x | wc -c; head -c 100000 /dev/zero | tr '\\0' y | tail -c 3", "1048576\nyyy"),
         Case::run("no-descriptor-but-three", "runc(8) run", |b| { b.args(&["ls", "/proc/self/fd"]); }, "", "0\n1\n2\n3\n"),
         Case::life("preserve-fds", "runc(8) run --preserve-fds", |s| preserved(s, &["--preserve-fds", "1"]), "kept\n"),
+        Case::life("preserve-fds-past-a-start-container-hook", "runc(8) run --preserve-fds", |s| {
+            s.bundle.set("/hooks", json!({ "startContainer": [{ "path": "/bin/true" }] }));
+            preserved(s, &["--preserve-fds", "1"])
+        }, "kept\n"),
         Case::life("preserve-fds-none", "runc(8) run", |s| preserved(s, &[]), "lost\n"),
         Case::life("preserve-fds-of-exec", "runc(8) exec --preserve-fds", |s| {
             s.sleeping();
@@ -29,6 +33,12 @@ pub(super) fn cases() -> Vec<Case> {
             command.args(["exec", "--preserve-fds", "1", &s.id, "sh", "-c", "cat <&3"]);
             crate::run(&mut opened_as_three(s, &command, &file)).stdout
         }, "kept\n"),
+        Case::life("pid-file-of-exec-that-cannot-be", "runc(8) exec --pid-file", |s| {
+            s.sleeping();
+            let code = s.verb(&["exec", "--detach", "--pid-file", "/no/such/folder/pid", &s.id, "sleep", "77"]).code;
+            let left = s.exec(&[], "ps | grep -c '[s]leep 77'").stdout;
+            format!("{} {left}", code != 0)
+        }, "true 0\n"),
         Case::life("pid-file-of-create", "runc(8) create --pid-file", |s| { let file = s.scratch.join("pid"); let path = file.to_string_lossy().into_owned(); s.bundle.args(&["sleep", "1000"]); s.with_bundle("create", &["--pid-file", &path]).ok(); let text = std::fs::read_to_string(file).unwrap_or_default(); text.parse::<i64>().is_ok_and(|pid| s.state()["pid"] == pid).to_string() }, "true"),
         Case::life("pid-file-of-run", "runc(8) run --pid-file", |s| { let file = s.scratch.join("pid"); let path = file.to_string_lossy().into_owned(); s.bundle.args(&["sleep", "1000"]); s.with_bundle("run", &["--detach", "--pid-file", &path]).ok(); let text = std::fs::read_to_string(file).unwrap_or_default(); text.parse::<i64>().is_ok_and(|pid| s.state()["pid"] == pid).to_string() }, "true"),
         Case::life("pid-file-of-exec", "runc(8) exec --pid-file", |s| { s.sleeping(); let file = s.scratch.join("pid"); let path = file.to_string_lossy().into_owned(); s.verb(&["exec", "--detach", "--pid-file", &path, &s.id, "sleep", "77"]).ok(); let pid = s.appears(&file); let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default(); line.replace('\0', " ") }, "sleep 77 "),

@@ -72,6 +72,7 @@ fn kills() -> Vec<Case> {
         Case::life("kill-of-created", KILL, |s| { s.bundle.args(&["sleep", "1000"]); s.create().ok(); s.verb(&["kill", &s.id, "KILL"]).ok(); s.becomes("stopped") }, "stopped"),
         Case::life("kill-of-stopped", KILL, |s| { s.bundle.args(&["true"]); s.create().ok(); s.of(&["start"]).ok(); s.becomes("stopped"); s.verb(&["kill", &s.id, "KILL"]).code.to_string() }, "1"),
         Case::life("kill-of-nobody", KILL, |s| s.verb(&["kill", &s.id, "KILL"]).code.to_string(), "1"),
+        Case::life("kill-zero-asks-only", KILL, |s| { s.sleeping(); let code = s.verb(&["kill", &s.id, "0"]).code; code_and_status(s, code) }, "0 running"),
         Case::life("kill-by-nonsense", KILL, |s| { s.sleeping(); let code = s.verb(&["kill", &s.id, "NONSENSE"]).code; code_and_status(s, code) }, "1 running"),
         Case::life("kill-all", "runc(8) kill --all", |s| { super::without_namespace(&mut s.bundle, "pid"); s.script("sleep 1000 & sleep 1000 & wait"); s.create().ok(); s.of(&["start"]).ok(); std::thread::sleep(std::time::Duration::from_millis(200)); s.verb(&["kill", "--all", &s.id, "KILL"]).ok(); s.becomes("stopped"); s.cgroup("pids", "cgroup.procs") }, ""),
     ]
@@ -159,6 +160,14 @@ fn lists() -> Vec<Case> {
         Case::life("list-of-none", "runc(8) list", |s| s.verb(&["list", "-q"]).stdout, ""),
         Case::life("list-json-of-none", "runc(8) list --format", |s| s.verb(&["list", "--format", "json"]).stdout.trim().to_owned(), "[]").argued("A list of none is a list. runc prints null, as Go writes a slice that was never made."),
         Case::life("list-quiet", "runc(8) list --quiet", |s| { s.sleeping(); (s.verb(&["list", "--quiet"]).stdout.trim() == s.id).to_string() }, "true"),
+        Case::life("list-beside-what-is-no-container", "runc(8) list", |s| {
+            s.sleeping();
+            let root = s.scratch.dir(&format!("root-{}", s.runtime.0));
+            std::fs::write(root.join("stray"), "").expect("a file");
+            let got = s.verb(&["list", "--quiet"]);
+            std::fs::remove_file(root.join("stray")).expect("removed");
+            format!("{} {}", got.code, got.stdout.trim() == s.id)
+        }, "0 true"),
         Case::life("list-json", "runc(8) list --format", |s| { s.sleeping(); let list: Value = serde_json::from_str(&s.verb(&["list", "--format", "json"]).stdout).unwrap_or_default(); format!("{} {} {} {}", list[0]["id"] == json!(s.id), list[0]["status"], list[0]["pid"] == s.state()["pid"], list[0]["bundle"] == json!(s.bundle_path())) }, "true \"running\" true true"),
         Case::life("list-table", "runc(8) list", |s| { s.sleeping(); let text = s.verb(&["list"]).stdout; let head: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().take(4).collect(); head.join(" ") }, "ID PID STATUS BUNDLE").argued("As runc; crun's first column is NAME."),
         Case::life("features-names-versions", "features.md", |s| { let got: Value = serde_json::from_str(&s.verb(&["features"]).stdout).unwrap_or_default(); format!("{} {}", got["ociVersionMin"].is_string(), got["ociVersionMax"].is_string()) }, "true true"),

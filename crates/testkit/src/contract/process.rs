@@ -45,6 +45,7 @@ fn program() -> Vec<Case> {
 #[rustfmt::skip]
 fn environment() -> Vec<Case> {
     vec![
+        Case::run("args-without-path-are-not-of-the-working-folder", PROCESS, |b| { b.set("/process/env", json!([])).set("/process/cwd", json!("/bin")).args(&["echo", "found"]); }, "", "exit 1\n"),
         Case::run("env-exact", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin", "A=b c", "EMPTY=", "EQUALS=a=b", "HOME=/nowhere"])).args(&["env"]); }, "",
             "PATH=/bin\nA=b c\nEMPTY=\nEQUALS=a=b\nHOME=/nowhere\n"),
         Case::run("env-last-of-two", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin", "A=1", "A=2", "HOME=/"])).args(&["env"]); }, "", "PATH=/bin\nA=2\nHOME=/\n"),

@@ -79,6 +79,7 @@ fn profiles() -> Vec<Case> {
         Case::run("flag-log", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_LOG"])), MKDIR, "Operation not permitted\n"),
         Case::run("flag-spec-allow", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_SPEC_ALLOW"])), MKDIR, "Operation not permitted\n"),
         Case::refused("flag-unknown", SECCOMP, |b| profile(b, "flags", json!(["SECCOMP_FILTER_FLAG_NONSENSE"]))),
+        Case::refused("filter-longer-than-the-kernel-takes", SECCOMP, |b| { one(b, json!({})); b.set("/linux/seccomp/syscalls", too_many()); }),
         Case::refused("architecture-unknown", SECCOMP, |b| profile(b, "architectures", json!(["SCMP_ARCH_NONSENSE"]))),
         Case::life("exec-has-the-filter", SECCOMP, |s: &mut Subject| { one(&mut s.bundle, json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" })); s.sleeping(); s.exec(&[], MKDIR).stdout }, "Operation not permitted\n"),
         Case::refused("notify-without-a-listener", SECCOMP, |b| { b.set("/ociVersion", json!("1.1.0")); one(b, json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" })); })
@@ -95,6 +96,12 @@ fn deny(bundle: &mut Bundle) {
     }
     profile.as_object_mut().expect("an object").remove("defaultErrnoRet");
     bundle.set("/linux/seccomp", profile);
+}
+
+/// Tests that cannot be joined: more instructions than `BPF_MAXINSNS`.
+fn too_many() -> Value {
+    let rule = |value: u32| json!({ "names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [{ "index": 1, "value": value, "op": "SCMP_CMP_EQ" }] });
+    (1000..9000).map(rule).collect()
 }
 
 /// A profile of the time before Linux 5.6, loaded while the runtime still has work to do.
