@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Set in the environment of every process started through a [`Scratch`], so that it can be told from all others.
 pub const MARKER: &str = "PLIMSOLL_TEST";
 
-/// A folder `/tmp/plim-<pid>-<n>` (short: socket paths end at 108 bytes, 0700) with a cgroup prefix and a process marker.
+/// A folder `/tmp/plim-<pid>-<n>t` (short: socket paths end at 108 bytes, 0700) with a cgroup prefix and a process marker.
 /// Dropping it ends the processes that carry its marker or sit in its cgroups, unmounts what is below its folder, removes its
 /// cgroups, the network namespaces of its pods and the folder. `PLIMSOLL_KEEP=1` keeps the folder's files.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl Scratch {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // No name may begin another one: what is put away is found by it. The letter tells 1 from 11.
+        let name = format!("{}-{}t", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(format!("/tmp/plim-{name}"));
         fs::DirBuilder::new().mode(0o700).create(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Scratch { path, name, children: Vec::new() }
@@ -64,7 +65,7 @@ impl Scratch {
         path
     }
 
-    /// The first part of the name of every cgroup that this test makes, e.g. `plimsoll-test-4711-0`. Use it as
+    /// The first part of the name of every cgroup that this test makes, e.g. `plimsoll-test-4711-0t`. Use it as
     /// `cgroupsPath` `/<prefix>` or `/<prefix>/<id>`.
     pub fn cgroup_prefix(&self) -> String {
         format!("plimsoll-test-{}", self.name)
