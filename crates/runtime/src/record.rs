@@ -12,6 +12,7 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Resources, Spec, State, Status};
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process::Namespaces;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// `state.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub(crate) struct Record {
     pub resources: Option<Resources>,
 }
 
+/// How long a creator that holds a draft is waited for.
+const PUBLISHED: Duration = Duration::from_secs(10);
 const STATE_FILE: &str = "state.json";
 const DRAFT_FILE: &str = "state.json.new";
 pub(crate) const CONFIG_FILE: &str = "config.json";
@@ -65,7 +69,12 @@ impl Record {
     pub(crate) fn load(root: &Root, id: &str) -> Result<(Self, PathBuf), Fault> {
         let folder = root.folder(id)?;
         let path = folder.join(STATE_FILE);
+        let absent_yet = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         let text = match plimsoll_sys::file::read(&path) {
+            Err(error) if absent_yet(&error) && await_publisher(&folder) => plimsoll_sys::file::read(&path),
+            other => other,
+        };
+        let text = match text {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent(id)),
             Err(error) => return Err(error).at("load", "open", &path, || format!("cannot read the state of {id}")),
@@ -88,6 +97,17 @@ impl Record {
         let path = folder.join(DRAFT_FILE);
         plimsoll_sys::file::write(&path, &text)
             .at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
+    }
+
+    /// For as long as what this returns lives, other verbs wait for the record that the draft becomes: of a program that is
+    /// released ahead something may be seen before it is published.
+    pub(crate) fn hold(folder: &Path) -> Result<OwnedFd, Fault> {
+        let path = folder.join(DRAFT_FILE);
+        let what = || "cannot hold the container's state".to_owned();
+        let draft = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let draft = draft.at("save", "open", &path, what)?;
+        flock(&draft, FlockOperation::LockExclusive).at("save", "flock", &path, what)?;
+        Ok(draft)
     }
 
     /// The container is made: its draft becomes its record.
@@ -174,6 +194,20 @@ impl Record {
             owner: "root".to_owned(),
         }
     }
+}
+
+/// Waits while somebody holds the draft, but not for ever for one who stands still. Whether it is worth another look: the draft
+/// may become the record between two of them.
+fn await_publisher(folder: &Path) -> bool {
+    let draft = match rustix::fs::open(folder.join(DRAFT_FILE), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(draft) => draft,
+        Err(_) => return folder.exists(),
+    };
+    let end = Instant::now() + PUBLISHED;
+    while flock(&draft, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Whose the state folder is: a name of `/etc/passwd`, or `#` and the number.

@@ -1,5 +1,6 @@
 //! A private plimsolld with its own root, state, socket, config and CNI network.
 
+use crate::wait::LIMIT;
 use crate::{Scratch, bin, peers};
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -23,7 +24,7 @@ impl Daemon {
     /// Starts one in the scratch with the config text that `config` gives for the folders in it.
     ///
     /// # Panics
-    /// When it does not listen in ten seconds, with the end of its log.
+    /// When it does not listen in a minute, with the end of its log.
     pub fn start(scratch: &Scratch, config: &str) -> Daemon {
         let (root, state) = (scratch.dir("root"), scratch.dir("state"));
         let config = scratch.file("plimsolld.toml", config);
@@ -55,7 +56,7 @@ impl Daemon {
     }
 
     fn wait_until_it_listens(&mut self) {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + LIMIT;
         while UnixStream::connect(&self.socket).is_err() {
             let ended = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
             assert!(
@@ -77,14 +78,14 @@ impl Daemon {
         child.wait().expect("wait for plimsolld");
     }
 
-    /// SIGTERM, and waits for its end (10 s, then SIGKILL). The exit code, or none when it had to be killed or did not run.
+    /// SIGTERM, and waits for its end (a minute, then SIGKILL). The exit code, or none when it had to be killed or did not run.
     pub fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take()?;
         let pid = rustix::process::Pid::from_child(&child);
         if rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_err() {
             // It ended by itself; the loop below collects it.
         }
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + LIMIT;
         while Instant::now() < until {
             if let Ok(Some(status)) = child.try_wait() {
                 return status.code();

@@ -71,6 +71,16 @@ pub fn all_processes() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
+/// The children of a process.
+pub fn children(parent: i64) -> Vec<i32> {
+    let is_child = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        fields.and_then(|fields| fields.split(' ').nth(1)?.parse().ok()) == Some(parent)
+    };
+    names("/proc").filter_map(|name| name.parse().ok()).filter(is_child).collect()
+}
+
 fn processes() -> impl Iterator<Item = (i32, String)> {
     const OURS: [&str; 3] = ["plimrun", "containerd-shim-plimsoll-v1", "plimsolld"];
     all_processes().filter(|(_, line)| {

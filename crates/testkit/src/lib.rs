@@ -38,4 +38,4 @@ pub use node::Node;
 pub use registry::Registry;
 pub use run::{Output, run};
 pub use scratch::Scratch;
-pub use wait::{Frozen, says, until};
+pub use wait::{Frozen, none_left, says, until};

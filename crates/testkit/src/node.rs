@@ -1,7 +1,7 @@
 //! A whole node for one test: a daemon with a CNI bridge of its own and a registry that holds busybox, driven by crictl.
 
 use crate::fake_registry::{Pushed, busybox_layer};
-use crate::{Daemon, FakeRegistry, Output, Scratch, daemon, peers, run};
+use crate::{Daemon, FakeRegistry, Output, Scratch, daemon, none_left, peers, run, until};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -158,32 +158,46 @@ impl Node {
     /// Waits until the container has exited; its status.
     ///
     /// # Panics
-    /// When it still runs after `seconds`.
+    /// When it runs on.
     #[track_caller]
-    pub fn wait_exit(&self, container: &str, seconds: u64) -> Value {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        loop {
-            let status = self.status(container);
-            if status["state"] == "CONTAINER_EXITED" {
-                return status;
-            }
-            assert!(std::time::Instant::now() < until, "it did not exit: {status}");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+    pub fn wait_exit(&self, container: &str) -> Value {
+        let mut status = Value::Null;
+        until(&format!("the exit of {container}"), || {
+            status = self.status(container);
+            status["state"] == "CONTAINER_EXITED"
+        });
+        status
+    }
+
+    /// Waits until the shim has recorded the container's exit, whether a daemon runs or not.
+    ///
+    /// # Panics
+    /// When it never does.
+    #[track_caller]
+    pub fn wait_recorded(&self, container: &str) {
+        let record = self.daemon.state.join("tasks/k8s.io").join(container).join("plimsoll-exit.json");
+        until("the shim's record of the exit", || record.exists());
+    }
+
+    /// Waits until there is a request that the shims have not read.
+    ///
+    /// # Panics
+    /// When there never is one.
+    #[track_caller]
+    pub fn wait_asked(&self) {
+        let sockets = self.daemon.state.join("s").display().to_string();
+        until("a request to the shim", || {
+            let table = run(Command::new("ss").args(["-xH"])).ok();
+            let mut lines = table.lines().filter(|line| line.contains(&sockets));
+            lines.any(|line| line.split_whitespace().nth(2).is_some_and(|unread| unread != "0"))
+        });
     }
 
     /// Everything of this node's that containers and pods must not leave behind: mounts, processes, cgroups, network
-    /// namespaces of `pods`, bundles, pod folders, shims. What is on its way out has three seconds.
+    /// namespaces of `pods`, bundles, pod folders, shims. What is on its way out is waited for.
     #[must_use]
     pub fn left_behind(&self, pods: &[&str]) -> Vec<String> {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
-        loop {
-            let left = self.left_now(pods);
-            if left.is_empty() || std::time::Instant::now() > until {
-                return left;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        none_left(|| self.left_now(pods))
     }
 
     fn left_now(&self, pods: &[&str]) -> Vec<String> {

@@ -1,9 +1,9 @@
 //! The real distribution registry on loopback, with its own storage.
 
+use crate::until;
 use crate::{Scratch, peers};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 /// A running registry (plain HTTP, no authentication unless configured); killed when dropped.
 #[derive(Debug)]
@@ -70,9 +70,5 @@ pub fn free_address() -> SocketAddr {
 }
 
 fn wait_for(address: SocketAddr) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < until, "the registry does not answer on {address}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("an answer of the registry", || TcpStream::connect(address).is_ok());
 }

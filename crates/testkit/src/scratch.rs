@@ -1,6 +1,7 @@
 //! A place of its own for one test: everything made in it is put away when it is dropped, whatever happened.
 
-use crate::leak;
+use crate::wait::LIMIT;
+use crate::{leak, none_left};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -110,16 +111,9 @@ impl Scratch {
         mounts.chain(cgroups).chain(processes).collect()
     }
 
-    /// What is still there after two seconds: a process may close its connections a moment before it is gone.
+    /// What does not go away: a process may close its connections a moment before it is gone.
     pub fn lasting(&self) -> Vec<String> {
-        let until = Instant::now() + Duration::from_secs(2);
-        loop {
-            let left = self.leftovers();
-            if left.is_empty() || Instant::now() > until {
-                return left;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        none_left(|| self.leftovers())
     }
 
     fn mounts(&self) -> Vec<String> {
@@ -154,7 +148,7 @@ impl Scratch {
             report("kill", child.kill());
             report("wait", child.wait().map(drop));
         }
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + LIMIT;
         loop {
             let ours: Vec<i32> = leak::all_processes().map(|(p, _)| p).filter(|p| self.owns(*p)).collect();
             if ours.is_empty() || Instant::now() > until {

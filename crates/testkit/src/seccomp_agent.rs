@@ -1,6 +1,6 @@
 //! A seccomp agent for tests: `oracle/seccomp_agent.c`, which answers every notified call with ENOSPC.
 
-use crate::Scratch;
+use crate::{Scratch, until};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -27,9 +27,7 @@ impl Agent {
         let out = std::fs::File::create(&said).expect("a file");
         let mut command = scratch.command(&program);
         scratch.spawn(command.arg(&socket).stdin(Stdio::null()).stdout(out));
-        while !socket.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        until("the agent's socket", || socket.exists());
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).expect("a mode");
         Agent { socket, said }
     }

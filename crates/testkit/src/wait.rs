@@ -5,17 +5,29 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Far longer than anything takes, even on a machine that has much else to do.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until `done`.
 ///
 /// # Panics
 /// When it never is.
 #[track_caller]
-pub fn until(what: &str, done: impl Fn() -> bool) {
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
     while !done() {
         assert!(Instant::now() < end, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What `look` gives once it is empty, or in the end though it is not.
+pub fn none_left<T>(look: impl Fn() -> Vec<T>) -> Vec<T> {
+    let end = Instant::now() + LIMIT / 2;
+    loop {
+        let left = look();
+        if left.is_empty() || Instant::now() > end {
+            return left;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of "failure modes mapped to layers" that the daemon owns or passes on, and what must not be left after them.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, run, says};
+use plimsoll_testkit::{Node, run, says, until};
 use serde_json::{Value, json};
 
 /// The `linux` part of a container with its own PID namespace and more.
@@ -77,7 +77,7 @@ fn the_oom_killer_is_named_with_its_limit() {
     let file = node.container_file("eater", "tail /dev/zero; exit $?", limit);
     let id = node.ok(&["create", &pod, &file, &pod_file]);
     node.ok(&["start", &id]);
-    let status = node.wait_exit(&id, 20);
+    let status = node.wait_exit(&id);
     assert_eq!((&status["exitCode"], &status["reason"]), (&json!(137), &json!("OOMKilled")), "{status}");
     says(status["message"].as_str().unwrap_or_default(), &["kernel: ", "16777216"]);
     node.ok(&["rmp", "-f", &pod]);
@@ -95,7 +95,7 @@ fn a_container_that_outlives_an_oom_kill_and_succeeds_has_succeeded() {
     let script = "tail /dev/zero; echo tail ended with $?; exit 0";
     let id = node.ok(&["create", &pod, &node.container_file("parent", script, limit), &pod_file]);
     node.ok(&["start", &id]);
-    let status = node.wait_exit(&id, 20);
+    let status = node.wait_exit(&id);
     assert_eq!(node.ok(&["logs", &id]), "tail ended with 137", "the child was killed");
     assert_eq!((&status["exitCode"], &status["reason"]), (&json!(0), &json!("Completed")), "{status}");
     node.ok(&["rmp", "-f", &pod]);
@@ -168,15 +168,8 @@ fn a_shim_that_is_killed_is_noticed_and_cleaned_up_after() {
     let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
     let shim = node.json(&["inspectp", &pod])["info"]["pid"].as_i64().expect("a pid");
     run(std::process::Command::new("kill").args(["-9", &shim.to_string()])).ok();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let status = loop {
-        let status = node.status(&id);
-        if status["state"] != "CONTAINER_RUNNING" {
-            break status;
-        }
-        assert!(std::time::Instant::now() < until, "nobody noticed: {status}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    };
+    until("that somebody notices", || node.status(&id)["state"] != "CONTAINER_RUNNING");
+    let status = node.status(&id);
     assert_eq!((&status["state"], &status["reason"]), (&json!("CONTAINER_UNKNOWN"), &json!("Unknown")), "{status}");
     says(status["message"].as_str().unwrap_or_default(), &["shim: ", "gone"]);
     assert_eq!(node.json(&["inspectp", &pod])["status"]["state"], "SANDBOX_NOTREADY");

@@ -3,7 +3,7 @@
 
 use plimsoll_testkit::fake_registry::busybox_layer;
 use plimsoll_testkit::tar::Tar;
-use plimsoll_testkit::{Node, run};
+use plimsoll_testkit::{Node, run, until};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::process::{Child, Command};
@@ -172,17 +172,14 @@ fn a_published_port_leads_into_the_pod() {
     let ip = node.json(&["inspectp", &pod])["status"]["network"]["ip"].as_str().expect("an address").to_owned();
     let fetch = |address: String| {
         let mut text = String::new();
-        for _ in 0..50 {
+        until("an answer", || {
             if let Ok(mut stream) = std::net::TcpStream::connect(&address) {
-                stream.set_read_timeout(Some(std::time::Duration::from_secs(2))).expect("timeout");
+                stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("timeout");
                 stream.write_all(b"\n").ok();
                 stream.read_to_string(&mut text).ok();
-                if !text.is_empty() {
-                    break;
-                }
             }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+            !text.is_empty()
+        });
         text
     };
     assert_eq!(fetch(format!("{ip}:8080")), "hello\n", "by the pod's address");
@@ -215,10 +212,7 @@ fn a_rotated_log_loses_nothing() {
         let text: String = parts.iter().map(|part| std::fs::read_to_string(part).unwrap_or_default()).collect();
         text.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
     };
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while lines().len() < 20000 && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("the last line", || lines().last() == Some(&20000));
     let lines = lines();
     assert!(lines.len() == 20000 && lines.iter().zip(1..).all(|(line, n)| *line == n), "{} lines", lines.len());
     node.ok(&["rmp", "-f", &pod]);
@@ -241,7 +235,7 @@ fn an_image_of_many_layers_runs_as_the_user_that_its_topmost_accounts_name() {
     let more = json!({ "image": { "image": image.reference } });
     let id = node.ok(&["create", &pod, &node.container_file("c", script, more), &pod_file]);
     node.ok(&["start", &id]);
-    assert_eq!(node.wait_exit(&id, 20)["exitCode"], 0);
+    assert_eq!(node.wait_exit(&id)["exitCode"], 0);
     assert_eq!(node.ok(&["logs", &id]), format!("4242\n4243\n{}\ngone", LAYERS - 3));
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());

@@ -59,7 +59,7 @@ fn a_start_that_is_not_answered_is_undone_before_it_is_recorded_as_ended() {
     let stopped = node.crictl(&["--timeout", "3s", "stop", "--timeout", "0", &id]);
     assert!(stopped.code != 0 && runs(&program), "a stop that does not stop it does not succeed: {}", stopped.stdout);
     drop(frozen);
-    let status = node.wait_exit(&id, 20);
+    let status = node.wait_exit(&id);
     assert_eq!((&status["reason"], &status["exitCode"]), (&json!("StartError"), &json!(128)), "{status}");
     assert!(status["message"].as_str().is_some_and(|text| text.contains("did not answer Start")), "{status}");
     assert!(!runs(&program), "it is recorded as ended and runs");
@@ -87,7 +87,7 @@ fn a_create_that_is_not_answered_is_undone_by_the_next_daemon_too() {
     until("the daemon's first answer", || node.crictl(&["version"]).code == 0);
     assert_eq!(node.status(&id)["state"], "CONTAINER_CREATED");
     drop(frozen);
-    assert_eq!(node.wait_exit(&id, 20)["reason"], "StartError");
+    assert_eq!(node.wait_exit(&id)["reason"], "StartError");
     let kept = node.daemon.state.join("runtime/k8s.io").join(&id);
     assert!(!kept.exists(), "the container that the shim made late is left");
     node.ok(&["rm", &id]);

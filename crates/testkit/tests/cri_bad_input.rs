@@ -171,7 +171,7 @@ fn memory_limits_are_said_to_be_the_cause() {
     let file = node.container_file("hog", "x=a; while true; do x=$x$x; done", limit);
     let id = node.ok(&["create", &pod, &file, &pod_file]);
     node.ok(&["start", &id]);
-    let status = node.wait_exit(&id, 20);
+    let status = node.wait_exit(&id);
     assert_eq!((&status["reason"], &status["exitCode"]), (&json!("OOMKilled"), &json!(137)), "{status}");
     node.ok(&["rmp", "-f", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());

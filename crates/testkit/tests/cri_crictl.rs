@@ -1,9 +1,8 @@
 //! The real crictl through a pod's whole life: every command that the first issue promises.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::Node;
+use plimsoll_testkit::{Node, until};
 use serde_json::json;
-use std::time::Duration;
 
 #[test]
 fn every_command_of_a_pods_life() {
@@ -72,8 +71,9 @@ fn running(node: &Node, pod: &str, container: &str) {
     assert_eq!(spec["process"]["args"][0], "sh");
     assert!(provenance.as_object().is_some_and(|map| !map.is_empty()), "{inspected}");
     assert!(inspected["info"]["pid"].as_i64().is_some_and(|pid| pid > 1), "{inspected}");
-    std::thread::sleep(Duration::from_millis(300));
-    let logs = node.crictl(&["logs", container]);
+    let logs = || node.crictl(&["logs", container]);
+    until("its last line", || logs().stdout.ends_with("web\n"));
+    let logs = logs();
     assert_eq!((logs.stdout.as_str(), logs.stderr.as_str()), ("out\nweb\n", "err\n"));
     assert_eq!(node.ok(&["exec", "-s", container, "cat", "/tmp/env", "/etc/second"]), "yes\nlayer two");
     let failed = node.crictl(&["exec", "-s", container, "sh", "-c", "echo oops >&2; exit 7"]);

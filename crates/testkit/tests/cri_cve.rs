@@ -27,7 +27,7 @@ fn end(node: &Node, pod: &Pod) {
 fn output(node: &Node, pod: &Pod, name: &str, script: &str, more: Value) -> String {
     let id = node.ok(&["create", &pod.0, &node.container_file(name, script, more), &pod.1]);
     node.ok(&["start", &id]);
-    let status = node.wait_exit(&id, 10);
+    let status = node.wait_exit(&id);
     let said = node.ok(&["logs", &id]);
     assert_eq!(status["exitCode"], 0, "{status} {said}");
     said

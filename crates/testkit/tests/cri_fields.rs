@@ -1,7 +1,7 @@
 //! The fields of a container's configuration, each seen from inside the container.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::Node;
+use plimsoll_testkit::{Node, until};
 use serde_json::{Value, json};
 
 /// Runs `script` to its end in a new container of the pod; its log.
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn output(node: &Node, pod: &(String, String), name: &str, script: &str, more: Value) -> String {
     let id = node.ok(&["create", &pod.0, &node.container_file(name, script, more), &pod.1]);
     node.ok(&["start", &id]);
-    node.wait_exit(&id, 10);
+    node.wait_exit(&id);
     let logs = node.crictl(&["logs", &id]);
     node.ok(&["rm", &id]);
     format!("{}{}", logs.stdout, logs.stderr).trim_end().to_owned()
@@ -109,7 +109,7 @@ fn what_it_sees_and_gets() {
         &pod.1,
     ]);
     node.ok(&["start", &id]);
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    until("what it says of itself", || node.ok(&["logs", &id]).contains('/'));
     let seen = node.ok(&["logs", &id]);
     assert!(seen.starts_with("777\n"), "{seen}");
     let cgroup = node.json(&["inspect", &id])["info"]["cgroup"].as_str().expect("a cgroup").to_owned();
@@ -172,14 +172,13 @@ fn logs_are_rotated_and_split_and_terminals_have_one() {
     let count = "i=0; while true; do i=$((i+1)); echo $i; usleep 2000; done";
     let id = node.start_container(&pod.0, &pod.1, "count", count);
     let path = node.status(&id)["logPath"].as_str().expect("a path").to_owned();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    until("some lines", || read(&path).lines().count() > 20);
     let old = format!("{path}.1");
     std::fs::rename(&path, &old).expect("renamed");
     node.ok(&["logs", "--reopen", &id]);
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    until("lines in the new log", || read(&path).contains('\n'));
     node.ok(&["stop", "--timeout", "0", &id]);
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    assert!(!read(&path).is_empty(), "nothing in the new log");
     let all = format!("{}{}", read(&old), read(&path));
     let numbers: Vec<u64> = all.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
     assert!(numbers.len() > 20 && numbers.iter().zip(1..).all(|(number, at)| *number == at), "{all}");
@@ -199,7 +198,7 @@ fn execs_end_in_time_and_are_many() {
     let begun = std::time::Instant::now();
     let late = node.crictl(&["exec", "-s", "--timeout", "1", &id, "sleep", "100"]);
     assert!(late.code != 0 && late.stderr.contains("DeadlineExceeded"), "{late:?}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
     let left = node.ok(&["exec", "-s", &id, "sh", "-c", "ps | grep -c 'sleep [1]00$' || true"]);
     assert_eq!(left, "0", "the timed-out command still runs");
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! The daemon is killed with -9: containers go on, no log line is missing, exit codes are reported by the next daemon.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::Node;
+use plimsoll_testkit::{Node, until};
 use serde_json::json;
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,9 +16,11 @@ fn containers_outlive_the_daemon() {
     let writer = node.start_container(&pod, &pod_file, "writer", count);
     let ends = node.start_container(&pod, &pod_file, "ends", "sleep 1; echo last words; exit 42");
     let pid = node.json(&["inspect", &writer])["info"]["pid"].clone();
-    std::thread::sleep(Duration::from_millis(500));
+    let log = node.scratch.join("logs/writer.log");
+    let written = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+    until("the first lines", || written() > 20);
     node.daemon.kill_9();
-    std::thread::sleep(Duration::from_millis(1500));
+    node.wait_recorded(&ends);
     node.daemon.start_again();
 
     let inspected = node.json(&["inspect", &writer]);
@@ -28,7 +30,7 @@ fn containers_outlive_the_daemon() {
     assert!(exited["finishedAt"].as_str().is_some_and(|at| !at.starts_with("1970")), "{exited}");
     assert_eq!(node.ok(&["logs", &ends]), "last words");
     assert_eq!(node.ok(&["exec", "-s", &writer, "echo", "still here"]), "still here");
-    std::thread::sleep(Duration::from_millis(200));
+    until("more lines", || written() > 100);
     node.ok(&["stop", "--timeout", "0", &writer]);
     let lines: Vec<u64> = node.ok(&["logs", &writer]).lines().map(|line| line.parse().expect("a number")).collect();
     assert!(lines.len() > 100 && lines.iter().zip(1..).all(|(line, number)| *line == number), "a line is missing");

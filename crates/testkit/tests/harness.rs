@@ -1,9 +1,8 @@
 //! The harness itself: what it puts away, and that it sees what is left.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Registry, Scratch, bundle, images, leak, run};
+use plimsoll_testkit::{Registry, Scratch, bundle, images, leak, run, until};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 #[test]
 fn a_scratch_puts_away_mounts_processes_and_cgroups() {
@@ -18,14 +17,9 @@ fn a_scratch_puts_away_mounts_processes_and_cgroups() {
     let pid = scratch.spawn(sleep.arg("1000")).id();
     // A program that has just been executed has no command line for a moment.
     let shown = |found: &[String]| found.iter().any(|l| l.contains("sleep 1000"));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let before = loop {
-        let found = scratch.leftovers();
-        if shown(&found) || Instant::now() > deadline {
-            break found;
-        }
-    };
-    assert!(before.iter().any(|l| l.contains("mnt")) && shown(&before), "{before:?}");
+    until("the command line", || shown(&scratch.leftovers()));
+    let before = scratch.leftovers();
+    assert!(before.iter().any(|l| l.contains("mnt")), "{before:?}");
     drop(scratch);
     assert!(!path.exists() && !std::path::Path::new(&cgroup).exists());
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());

@@ -187,7 +187,9 @@ async fn a_registry_that_comes_back_is_asked_again() {
     place.registry.change(&path, |answer| answer.status = 503);
     let registry = place.registry.clone();
     let back = tokio::spawn(async move {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        while !registry.asked().contains(&format!("GET /v2/{path}")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         registry.change(&path, |answer| answer.status = 200);
     });
     place.pull(&pushed.reference).await.unwrap();

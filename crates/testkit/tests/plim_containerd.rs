@@ -2,7 +2,7 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::fake_registry::busybox_layer;
-use plimsoll_testkit::{FakeRegistry, Output, Scratch, bin, peers, run};
+use plimsoll_testkit::{FakeRegistry, Output, Scratch, bin, peers, run, until};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -90,8 +90,7 @@ fn the_cri_part_works_with_containerd_and_what_it_lacks_is_said() {
 
     let server = ["-d", "--name", "web", image, "sh", "-c", "echo begun; sleep 1000"];
     containerd.ok(&[&common[..], &server].concat());
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(containerd.ok(&["logs", "web"]), "begun");
+    until("its output", || containerd.ok(&["logs", "web"]) == "begun");
     assert_eq!(containerd.ok(&["exec", "web", "echo", "inside"]), "inside");
     assert!(containerd.ok(&["inspect", "web"]).contains("runtimeSpec"));
     for verb in [&["events"][..], &["inspect", "--origin", "web"]] {

@@ -1,10 +1,15 @@
 //! `plim run` against our daemon: in front, in the background, and what is left afterwards.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::{Node, Output, run};
+use plimsoll_testkit::{Node, Output, run, until};
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+fn read(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).expect("readable")
+}
 
 fn plim(node: &Node, args: &[&str]) -> Output {
     run(&mut node.daemon.plim(args))
@@ -78,8 +83,7 @@ fn in_the_background_it_is_listed_followed_stopped_and_removed() {
     assert_eq!(ok(&node, &["ps", "-q", "--pod", "web"]), id);
     let ip = ok(&node, &["pods"]);
     assert!(ip.contains("10."), "{ip}");
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(ok(&node, &["logs", "web"]).starts_with("line 1\nline 2\n"));
+    until("two lines", || ok(&node, &["logs", "web"]).starts_with("line 1\nline 2\n"));
     let stamped = ok(&node, &["logs", "--tail", "1", "-t", "web"]);
     assert!(stamped.lines().count() == 1 && stamped.starts_with("20") && stamped.contains("Z line "), "{stamped}");
     assert_eq!(ok(&node, &["logs", "--since", "2099-01-01T00:00:00Z", "web"]), "");
@@ -97,44 +101,41 @@ fn in_the_background_it_is_listed_followed_stopped_and_removed() {
 
 /// `logs -f` ends when the container does, with its last words.
 fn followed(node: &Node) {
+    let out = node.scratch.join("followed");
     let mut follow = node.daemon.plim(&["logs", "-f", "--tail", "1", "web"]);
-    let follow = follow.stdout(Stdio::piped()).spawn().expect("plim logs");
-    std::thread::sleep(Duration::from_millis(300));
+    let mut follow = follow.stdout(File::create(&out).expect("a file")).spawn().expect("plim logs");
+    until("lines that come", || read(&out).lines().count() > 2);
     ok(node, &["stop", "web"]);
-    let output = follow.wait_with_output().expect("ends");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.ends_with("bye\n") && text.lines().count() > 2, "{text}");
+    let status = follow.wait().expect("ends");
+    let text = read(&out);
+    assert!(status.success() && text.ends_with("bye\n") && text.lines().count() > 2, "{text}");
 }
 
 #[test]
 fn a_signal_stops_the_container_and_a_second_one_kills_it() {
     let node = Node::start();
     let image = &node.busybox.reference;
+    let out = node.scratch.join("out");
     let start = |script: &str| {
         let mut command = node.daemon.plim(&["run", "--rm", image, "sh", "-c", script]);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("plim run");
-        let until = Instant::now() + Duration::from_secs(20);
-        while ok(&node, &["ps", "-q"]).is_empty() {
-            assert!(Instant::now() < until, "it does not start\n{}", node.daemon.log_tail());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-        child
+        let child = command.stdout(File::create(&out).expect("a file")).stderr(Stdio::null()).spawn();
+        until("what it says when it is ready", || read(&out) == "ready\n");
+        child.expect("plim run")
     };
     let interrupt = |child: &std::process::Child| {
         run(Command::new("kill").args(["-INT", &child.id().to_string()])).ok();
     };
-    let polite = start("trap 'echo bye; exit 5' TERM; while :; do sleep 0.1; done");
+    let mut polite = start("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.1; done");
     interrupt(&polite);
-    let output = polite.wait_with_output().expect("ends");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b"bye\n"[..]));
-    let deaf = start("trap '' TERM INT; while :; do sleep 0.1; done");
+    let status = polite.wait().expect("ends");
+    assert_eq!((status.code(), read(&out).as_str()), (Some(5), "ready\nbye\n"));
+    let mut deaf = start("trap 'echo no' TERM; echo ready; while :; do sleep 0.1; done");
     interrupt(&deaf);
-    std::thread::sleep(Duration::from_millis(300));
+    until("the first signal", || read(&out).ends_with("no\n"));
     let began = Instant::now();
     interrupt(&deaf);
-    let output = deaf.wait_with_output().expect("ends");
-    assert!(output.status.code() == Some(137) && began.elapsed() < Duration::from_secs(8), "{output:?}");
+    let status = deaf.wait().expect("ends");
+    assert!(status.code() == Some(137) && began.elapsed() < Duration::from_secs(8), "{status}");
     nothing_left(&node);
 }
 
@@ -144,23 +145,18 @@ fn in_front_it_outlives_a_killed_daemon() {
     let image = node.busybox.reference.clone();
     let script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; usleep 10000; done; exit 9";
     let mut command = node.daemon.plim(&["run", "--rm", &image, "sh", "-c", script]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("plim run");
-    let until = Instant::now() + Duration::from_secs(20);
-    while ok(&node, &["ps", "-q"]).is_empty() {
-        assert!(Instant::now() < until, "it does not start\n{}", node.daemon.log_tail());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    // The answer of StartContainer has to reach plim first.
-    std::thread::sleep(Duration::from_millis(300));
+    let (out, err) = (node.scratch.join("out"), node.scratch.join("err"));
+    let file = |path| File::create(path).expect("a file");
+    let mut child = command.stdout(file(&out)).stderr(file(&err)).spawn().expect("plim run");
+    until("the first line", || !read(&out).is_empty());
     node.daemon.kill_9();
-    std::thread::sleep(Duration::from_millis(700));
+    until("that plim notices", || read(&err).contains("waiting for it"));
     node.daemon.start_again();
-    let output = child.wait_with_output().expect("ends");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(9), "{stderr}\n{}", node.daemon.log_tail());
+    let status = child.wait().expect("ends");
+    let (stdout, stderr) = (read(&out), read(&err));
+    assert_eq!(status.code(), Some(9), "{stderr}\n{}", node.daemon.log_tail());
     let numbers: Vec<u32> = stdout.lines().map(|line| line.parse().expect("a number")).collect();
     assert!(numbers.iter().copied().eq(1..=300), "a line is missing: {numbers:?}");
-    assert!(stderr.contains("waiting for it"), "{stderr}");
     nothing_left(&node);
 }
 

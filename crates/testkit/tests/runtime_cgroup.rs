@@ -3,10 +3,9 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
-use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run};
+use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run, until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const OURS: Runtime = Runtime("plimrun");
 
@@ -304,11 +303,7 @@ fn bomb() -> Case {
     case.made.set("/linux/resources/pids", json!({ "limit": 1000 }));
     case.made.args(&["sh", "-c", BOMB]);
     case.start().ok();
-    let until = Instant::now() + Duration::from_secs(20);
-    while processes(&case) < 30 {
-        assert!(Instant::now() < until, "only {} processes", processes(&case));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the bomb", || processes(&case) >= 30);
     case
 }
 
@@ -320,11 +315,7 @@ fn processes(case: &Case) -> usize {
 fn kill_all_reaches_a_fork_bomb() {
     let case = bomb();
     case.verb(&["kill", "--all", &case.id(), "KILL"]).ok();
-    let until = Instant::now() + Duration::from_secs(10);
-    while processes(&case) > 0 {
-        assert!(Instant::now() < until, "{} processes live on", processes(&case));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the end of all processes", || processes(&case) == 0);
     case.delete();
 }
 
@@ -353,11 +344,7 @@ fn signals_and_the_freezer() {
         assert_eq!(status(), "running", "{}", runtime.0);
         case.verb(&["pause", &case.id()]).ok();
         case.verb(&["kill", &case.id(), "KILL"]).ok();
-        let until = Instant::now() + Duration::from_secs(10);
-        while status() != "stopped" {
-            assert!(Instant::now() < until, "{} does not die", runtime.0);
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(runtime.0, || status() == "stopped");
         case.delete();
     }
 }

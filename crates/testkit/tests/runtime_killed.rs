@@ -1,12 +1,14 @@
 //! plimrun is killed by SIGKILL at its n-th system call, for every n: `delete --force` then cleans up, and the host is as it
-//! was. `PLIMSOLL_EVERY=1` kills at every one (`./dev conformance` does); without it a sample, evenly spread.
+//! was. `PLIMSOLL_EVERY=1` kills at every one (`./dev conformance` does); without it a sample, evenly spread. And it is held up
+//! at a call, while others look.
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::contract::Subject;
-use plimsoll_testkit::run;
 use plimsoll_testkit::runtimes::Runtime;
+use plimsoll_testkit::{run, until};
+use std::fs::File;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -82,11 +84,13 @@ fn cut(line: &str) -> String {
     line.chars().take(120).collect()
 }
 
+fn need_strace() {
+    assert!(Path::new("/usr/bin/strace").exists(), "strace is not here: apt-get install strace (./dev test does)");
+}
+
 /// Every `n`, or an even sample of them; nothing may be wrong after any.
 fn at_every_call(verb: Verb) {
-    if !Path::new("/usr/bin/strace").exists() {
-        panic!("strace is not here: apt-get install strace (./dev test does)");
-    }
+    need_strace();
     let count = calls(verb);
     let every = std::env::var("PLIMSOLL_EVERY").ok().and_then(|text| text.parse().ok());
     let step = every.unwrap_or_else(|| count.div_ceil(SAMPLE)).max(1);
@@ -118,4 +122,24 @@ fn start_killed_at_every_call() {
 #[test]
 fn delete_killed_at_every_call() {
     at_every_call(Verb::Delete);
+}
+
+/// Who sees what a program writes can ask for its container, however late `run` keeps what it knows.
+#[test]
+fn a_container_whose_program_runs_is_known() {
+    need_strace();
+    let mut subject = Subject::new(Runtime("plimrun"));
+    subject.script("echo ready; exec sleep 1000");
+    let out = subject.scratch.join("ready");
+    let inner = subject.runtime.command(&subject.scratch);
+    let mut command = subject.scratch.command("strace");
+    command.args(["-qq", "-e", "trace=/^rename", "-e", "inject=/^rename:delay_enter=1500000", "-o", "/dev/null"]);
+    command.arg(inner.get_program()).args(inner.get_args()).args(["run", "--bundle"]).arg(&subject.bundle.path);
+    command.arg(&subject.id).stdin(Stdio::null()).stdout(File::create(&out).expect("a file"));
+    subject.scratch.spawn(&mut command);
+    until("the program", || std::fs::read_to_string(&out).is_ok_and(|text| text == "ready\n"));
+    let state = subject.of(&["state"]).ok();
+    assert!(state.contains("running"), "{state}");
+    subject.verb(&["kill", &subject.id, "KILL"]).ok();
+    until("the end of run", || subject.scratch.last_child().try_wait().expect("a child").is_some());
 }

@@ -1,8 +1,8 @@
 //! plimrun's verbs as engines and shims use them: states, exit codes, hooks, and nothing left behind.
 #![cfg(feature = "privileged")]
 
-use plimsoll_testkit::Case;
 use plimsoll_testkit::runtimes::Runtime;
+use plimsoll_testkit::{Case, until};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -196,11 +196,7 @@ fn what_a_killed_create_left_is_removed_by_force() {
     case.hook("createRuntime", &format!("touch {}; sleep 60", flag.display()), json!({}));
     let mut command = OURS.command(&case.scratch);
     let mut child = command.args(["create", "--bundle"]).arg(&case.made.path).arg(&case.id).spawn().expect("starts");
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !flag.exists() {
-        assert!(std::time::Instant::now() < until, "the hook never ran");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until("the hook", || flag.exists());
     child.kill().expect("killed");
     child.wait().expect("reaped");
     assert!(case.verb(&["state", &case.id]).stderr.contains("does not exist"));

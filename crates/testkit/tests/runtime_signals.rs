@@ -3,25 +3,28 @@
 
 use plimsoll_testkit::compare::sh;
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
-use plimsoll_testkit::{Bundle, Scratch, bundle};
+use plimsoll_testkit::{Bundle, Scratch, bundle, until};
 use serde_json::json;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 /// Starts `run` in the background and waits until the container wrote "ready".
 fn running(runtime: Runtime, scratch: &mut Scratch, made: &Bundle) -> (u32, std::path::PathBuf) {
-    let log = scratch.join(format!("out-{}", runtime.0));
+    let log = output(runtime, scratch);
     let file = std::fs::File::create(&log).expect("a file");
     let mut command = runtime.command(scratch);
     command.arg("run").arg("--bundle").arg(&made.path).arg(scratch.id(runtime.0));
     command.stdin(Stdio::null()).stdout(file);
     let pid = scratch.spawn(&mut command).id();
-    let until = Instant::now() + Duration::from_secs(20);
-    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("ready\n")) {
-        assert!(Instant::now() < until, "{} did not start the container", runtime.0);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(runtime.0, || wrote(runtime, scratch, "ready\n"));
     (pid, log)
+}
+
+fn output(runtime: Runtime, scratch: &Scratch) -> std::path::PathBuf {
+    scratch.join(format!("out-{}", runtime.0))
+}
+
+fn wrote(runtime: Runtime, scratch: &Scratch, what: &str) -> bool {
+    std::fs::read_to_string(output(runtime, scratch)).is_ok_and(|text| text.contains(what))
 }
 
 const TRAP: &str =
@@ -38,15 +41,12 @@ fn signalled(act: impl Fn(Runtime, &Scratch, u32)) -> Vec<(Option<i32>, String)>
             sh(&mut made, TRAP);
             let (pid, log) = running(runtime, &mut scratch, &made);
             act(runtime, &scratch, pid);
-            let until = Instant::now() + Duration::from_secs(20);
-            let code = loop {
-                if let Some(status) = scratch.last_child().try_wait().expect("a child") {
-                    break status.code();
-                }
-                assert!(Instant::now() < until, "{} did not end", runtime.0);
-                std::thread::sleep(Duration::from_millis(5));
-            };
-            (code, std::fs::read_to_string(log).expect("the output"))
+            let mut ended = None;
+            until(runtime.0, || {
+                ended = scratch.last_child().try_wait().expect("a child");
+                ended.is_some()
+            });
+            (ended.and_then(|status| status.code()), std::fs::read_to_string(log).expect("the output"))
         })
         .collect()
 }
@@ -56,7 +56,7 @@ fn kill_sends_signals() {
     let seen = signalled(|runtime, scratch, _| {
         let id = scratch.id(runtime.0);
         plimsoll_testkit::run(runtime.command(scratch).args(["kill", &id, "USR1"])).ok();
-        std::thread::sleep(Duration::from_millis(300));
+        until("the first signal", || wrote(runtime, scratch, "USR1\n"));
         plimsoll_testkit::run(runtime.command(scratch).args(["kill", &id, "SIGTERM"])).ok();
     });
     for one in &seen {

@@ -2,7 +2,7 @@
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::runtimes::{Runtime, runtimes};
-use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run};
+use plimsoll_testkit::{Bundle, Output, Scratch, bundle, run, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -227,10 +227,7 @@ fn a_limit_below_the_usage_can_be_refused_before() {
         let id = case.id();
         let used =
             |case: &Case| case.verb(&["exec", &id, "sh", "-c", "stat -c %s /dev/shm/x"]).stdout.trim() == "16777216";
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while !used(&case) && std::time::Instant::now() < until {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        until("the use of memory", || used(&case));
         let file = case
             .scratch
             .file("r.json", json!({ "memory": { "limit": 8_388_608, "checkBeforeUpdate": true } }).to_string());
@@ -263,9 +260,14 @@ fn stats_are_runcs() {
     for runtime in runtimes().into_iter().filter(|r| r.0 != "crun") {
         let mut case = Case::new(runtime);
         case.made.set("/linux/resources/pids", json!({ "limit": 77 }));
-        case.made.args(&["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100"]);
+        case.made.args(&[
+            "sh",
+            "-c",
+            "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo > /dev/shm/done; sleep 100",
+        ]);
         case.start();
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        let done = "until test -e /dev/shm/done; do sleep 0.05; done";
+        case.verb(&["exec", &case.id(), "sh", "-c", done]).ok();
         let output = case.verb(&["events", "--stats", &case.id()]).ok();
         assert_eq!(output.lines().count(), 1, "{output}");
         let stats: Value = serde_json::from_str(&output).expect("JSON");

@@ -3,7 +3,7 @@
 
 use plimsoll_testkit::bundle::busybox_rootfs;
 use plimsoll_testkit::run::with_deadline;
-use plimsoll_testkit::{Output, Scratch, bin, peers};
+use plimsoll_testkit::{Output, Scratch, bin, none_left, peers, until};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -93,18 +93,14 @@ impl Containerd {
     }
 
     fn end(self) {
-        let until = Instant::now() + Duration::from_secs(5);
         let shims = || -> Vec<String> {
             let all = plimsoll_testkit::leak::all_processes().map(|(_, line)| line);
             all.filter(|line| line.contains("shim-plimsoll") && line.contains(&*self.socket.to_string_lossy()))
                 .collect()
         };
-        while !shims().is_empty() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert_eq!(shims(), Vec::<String>::new());
-        let left: Vec<String> = self.scratch.leftovers().into_iter().filter(|l| !l.contains("containerd -c")).collect();
-        assert_eq!(left, Vec::<String>::new());
+        assert_eq!(none_left(shims), Vec::<String>::new());
+        let others = || self.scratch.leftovers().into_iter().filter(|l| !l.contains("containerd -c")).collect();
+        assert_eq!(none_left::<String>(others), Vec::<String>::new());
     }
 }
 
@@ -146,10 +142,7 @@ fn a_containers_life_goes_on_while_containerd_is_dead() {
     assert!(containerd.ctr(&["task", "ls"]).ok().contains("RUNNING"));
     assert_eq!(containerd.exec(id, "e2", "echo again").ok(), "again\n");
     containerd.ctr(&["task", "kill", "-s", "SIGTERM", id]).ok();
-    let until = Instant::now() + Duration::from_secs(10);
-    while !containerd.ctr(&["task", "ls"]).ok().contains("STOPPED") {
-        assert!(Instant::now() < until, "it does not stop");
-    }
+    until("its end", || containerd.ctr(&["task", "ls"]).ok().contains("STOPPED"));
     let removed = containerd.ctr(&["task", "rm", id]);
     assert!(removed.stderr.contains("exit with non-zero exit code 7"), "{removed:?}");
     containerd.ctr(&["container", "rm", id]).ok();
@@ -168,10 +161,7 @@ fn ctr_gives_a_terminal() {
     let seen = containerd.ctr_on_terminal(&args);
     assert!(seen.code == 0 && seen.stdout.contains("/dev/pts/0\r"), "{seen:?}");
     containerd.ctr(&["task", "kill", "-s", "SIGKILL", id]).ok();
-    let until = Instant::now() + Duration::from_secs(10);
-    while !containerd.ctr(&["task", "ls"]).ok().contains("STOPPED") {
-        assert!(Instant::now() < until, "it does not stop");
-    }
+    until("its end", || containerd.ctr(&["task", "ls"]).ok().contains("STOPPED"));
     // It says that the code is not 0 by its own code.
     assert!(containerd.ctr(&["task", "rm", id]).stderr.contains("137"));
     containerd.ctr(&["container", "rm", id]).ok();

@@ -3,8 +3,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program: its output is what it is for")]
 
 use plimsoll_testkit::leak::Snapshot;
+use plimsoll_testkit::none_left;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,11 +33,7 @@ fn check(file: &str) -> ExitCode {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let before = Snapshot(text.lines().map(str::to_owned).collect());
     // The kernel takes network namespaces and their links down a moment after the last process.
-    let until = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < until && !before.since().is_empty() {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let left = before.since();
+    let left = none_left(|| before.since());
     if left.is_empty() {
         println!("leaks: no mount, network namespace, link, cgroup or process is left");
         return ExitCode::SUCCESS;

@@ -2,9 +2,10 @@
 
 use plimsoll_core::shim::{CreateTask, ExecTask, Exit, Shim, Stdio, TaskOptions};
 use plimsoll_testkit::bundle::Bundle;
+use plimsoll_testkit::wait::LIMIT;
 use plimsoll_testkit::{Scratch, bin, bundle, run};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const NAMESPACE: &str = "test";
 
@@ -55,6 +56,12 @@ impl Pod {
         bundle
     }
 
+    /// Waits until there is something in this file in the container.
+    pub(crate) async fn until_written(&self, id: &str, path: &str) {
+        let script = format!("until test -s {path}; do sleep 0.02; done");
+        assert_eq!(self.exec(id, "until-written", &script, &Stdio::default()).await.code, 0);
+    }
+
     /// Runs `script` as an exec to its end.
     pub(crate) async fn exec(&self, id: &str, exec_id: &str, script: &str, stdio: &Stdio) -> Exit {
         self.begin_exec(id, exec_id, script, stdio).await;
@@ -78,7 +85,7 @@ impl Pod {
     }
 
     pub(crate) async fn wait(&self, id: &str, exec_id: &str) -> Exit {
-        let exit = tokio::time::timeout(Duration::from_secs(20), self.shim.wait(id, exec_id)).await;
+        let exit = tokio::time::timeout(LIMIT, self.shim.wait(id, exec_id)).await;
         exit.unwrap_or_else(|_| panic!("{id} {exec_id} did not end")).expect("wait")
     }
 
@@ -92,11 +99,20 @@ impl Pod {
     /// Ends the shim and says what is left of the test; nothing should be.
     pub(crate) async fn end(self) {
         self.shim.shutdown("pod", true).await.expect("shutdown");
-        tokio::time::timeout(Duration::from_secs(5), self.shim.closed()).await.expect("the shim ends");
+        tokio::time::timeout(LIMIT, self.shim.closed()).await.expect("the shim ends");
         assert_eq!(self.scratch.lasting(), Vec::<String>::new());
         let sockets: Vec<PathBuf> =
             std::fs::read_dir(self.scratch.dir("s")).expect("sockets").flatten().map(|e| e.path()).collect();
         assert_eq!(sockets, Vec::<PathBuf>::new());
+    }
+}
+
+/// Waits until `done`.
+pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < end, "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

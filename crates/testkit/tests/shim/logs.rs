@@ -1,6 +1,6 @@
 //! CRI logs: both streams, partial lines, rotation under load, nothing lost.
 
-use crate::harness::{Pod, cri_log};
+use crate::harness::{Pod, cri_log, until};
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ async fn a_full_disk_holds_the_container_and_loses_nothing() {
     mount(&["mount", "-t", "tmpfs", "-o", "size=256k", "none"]);
     let log = disk.join("0.log");
     pod.launch("c", &format!("seq 1 {LINES}"), &cri_log(&log)).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("that the disk is full", || std::fs::metadata(&log).is_ok_and(|log| log.len() > 200_000)).await;
     assert!(pod.shim.exit("c", "").await.expect("exit").is_none(), "it must be held by its full pipe");
     mount(&["mount", "-o", "remount,size=16m"]);
     assert_eq!(pod.wait("c", "").await.code, 0);
@@ -97,7 +97,7 @@ async fn on_a_full_disk_the_log_can_be_rotated_and_no_line_is_lost_or_torn() {
     mount(&["mount", "-t", "tmpfs", "-o", "size=256k", "none"]);
     let (log, old, kept) = (disk.join("0.log"), disk.join("0.log.old"), pod.scratch.join("kept.log"));
     pod.launch("c", &format!("seq 1 {LINES}"), &cri_log(&log)).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("that the disk is full", || std::fs::metadata(&log).is_ok_and(|log| log.len() > 200_000)).await;
     std::fs::rename(&log, &old).expect("rotate");
     pod.shim.reopen_log("c").await.unwrap_or_else(|fault| panic!("{}", fault.to_json()));
     // As a rotation that compresses does: the old file is read once and removed.

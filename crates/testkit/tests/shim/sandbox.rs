@@ -1,6 +1,6 @@
 //! The Sandbox service: namespaces made, set up, pinned and taken away again.
 
-use crate::harness::{Pod, start};
+use crate::harness::{Pod, start, until};
 use plimsoll_core::shim::SandboxRequest;
 use plimsoll_fault::Kind;
 use plimsoll_testkit::run;
@@ -68,11 +68,7 @@ async fn a_shared_pid_namespace_has_an_init_that_goes_with_the_sandbox() {
     assert!(nested.ends_with("\t1"), "{nested}");
     // The reply does not wait for the init to let go of what it was forked with.
     let descriptors = || std::fs::read_dir(format!("/proc/{pid}/fd")).expect("fds").count();
-    let until = std::time::Instant::now() + Duration::from_secs(2);
-    while descriptors() != 3 && std::time::Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(descriptors(), 3);
+    until("that only three descriptors are open", || descriptors() == 3).await;
     pod.shim.shutdown_sandbox("pod").await.expect("shutdown");
     pod.shim.closed().await;
     assert!(!pinned.exists());

@@ -1,8 +1,10 @@
 //! The life of containers and execs: codes, signals, waits, faults, deadlines, and a client that goes away.
 
-use crate::harness::{Pod, cri_log, to_file};
+use crate::harness::{Pod, cri_log, to_file, until};
 use plimsoll_core::shim::{CreateTask, ProcessStatus, Shim, Stdio};
 use plimsoll_fault::{Kind, Layer};
+use plimsoll_testkit::leak;
+use plimsoll_testkit::wait::LIMIT;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::json;
@@ -26,7 +28,7 @@ async fn exit_codes_and_signals_come_back() {
 #[tokio::test]
 async fn state_kill_and_wait_of_a_running_container() {
     let pod = Pod::new().await;
-    let bundle = pod.script("trap 'exit 7' TERM; while :; do sleep 0.02; done");
+    let bundle = pod.script("trap 'exit 7' TERM; echo > /dev/shm/ready; while :; do sleep 0.02; done");
     let pid = pod.create("c", &bundle, &Stdio::default()).await;
     let state = pod.shim.state("c", "").await.expect("state");
     assert_eq!((state.status, state.pid, state.bundle.as_path()), (ProcessStatus::Created, pid, bundle.path.as_path()));
@@ -38,7 +40,7 @@ async fn state_kill_and_wait_of_a_running_container() {
     let pids = pod.shim.pids("c").await.expect("pids");
     assert!(pids.contains(&pid), "{pids:?}");
     assert_eq!(pod.shim.delete("c", "").await.expect_err("it runs").class(), Kind::FailedPrecondition);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    pod.until_written("c", "/dev/shm/ready").await;
     pod.shim.kill("c", "", 15, false).await.expect("kill");
     let exits = (first.await.expect("task").expect("wait"), second.await.expect("task").expect("wait"));
     assert_eq!((exits.0.code, exits.0), (7, exits.1));
@@ -56,7 +58,7 @@ async fn execs_run_in_the_container_and_keep_their_codes() {
     let pod = Pod::new().await;
     pod.launch("c", "hostname inside; echo here > /tmp/../dev/shm/mark; sleep 1000", &Stdio::default()).await;
     let out = pod.scratch.join("out");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    pod.until_written("c", "/dev/shm/mark").await;
     assert_eq!(pod.exec("c", "e1", "cat /dev/shm/mark; exit 3", &to_file(&out)).await.code, 3);
     assert_eq!(std::fs::read_to_string(&out).expect("output"), "here\n");
     pod.begin_exec("c", "e2", "sleep 1000", &Stdio::default()).await;
@@ -107,22 +109,22 @@ async fn a_create_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
     let config = bundle.path.join("config.json");
     std::fs::remove_file(&config).expect("remove");
     rustix::fs::mknodat(CWD, &config, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("mkfifo");
+    let shim = pod.shim.pid("other").await.expect("pid").into();
     let began = Instant::now();
     let slow = pod.shim.clone();
     let (path, options) = (bundle.path.clone(), pod.options.clone());
     let creation = tokio::spawn(async move {
         let stdio = Stdio::default();
         let request = CreateTask { id: "slow", bundle: &path, rootfs: &[], stdio: &stdio, options: &options };
-        slow.with_deadline(Duration::from_secs(2)).create_task(request).await
+        slow.with_deadline(Duration::from_secs(10)).create_task(request).await
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let asked = Instant::now();
+    until("the worker, beside the other container", || leak::children(shim).len() == 2).await;
     assert_eq!(pod.exec("other", "probe", "exit 5", &Stdio::default()).await.code, 5);
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(!creation.is_finished(), "the exec waited for the create");
     let fault = creation.await.expect("task").expect_err("it hangs");
     assert_eq!(fault.class(), Kind::DeadlineExceeded, "{fault}");
     assert!(fault.to_string().contains("read the config"), "{fault}");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
     assert_eq!(pod.shim.state("slow", "").await.expect_err("gone").class(), Kind::NotFound);
     pod.shim.kill("other", "", 9, false).await.expect("kill");
     pod.wait("other", "").await;
@@ -149,7 +151,7 @@ async fn hooks_that_hang_end_with_the_deadline_and_leave_nothing() {
         assert_eq!(fault.class(), Kind::DeadlineExceeded, "{kind}: {fault}");
         // The same container can be made as soon as the hook behaves.
         bundle.set("/hooks", json!({}));
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + LIMIT;
         while let Err(fault) = pod.try_create(kind, &bundle, &stdio).await {
             assert!(fault.class() == Kind::Unavailable && Instant::now() < until, "{kind}: {fault}");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -165,12 +167,19 @@ async fn an_exit_waits_for_a_client_that_comes_later() {
     let log = pod.scratch.join("0.log");
     let address = pod.shim.address().to_owned();
     let first = Shim::connect(&address).await.expect("connect");
-    pod.launch("c", "for i in 1 2 3 4 5; do echo $i; sleep 0.05; done; exit 9", &cri_log(&log)).await;
+    let bundle = pod
+        .launch(
+            "c",
+            "for i in 1 2 3 4 5; do echo $i; sleep 0.05; done; until test -e /dev/shm/go; do sleep 0.02; done; exit 9",
+            &cri_log(&log),
+        )
+        .await;
     let lost = tokio::spawn(async move { first.wait("c", "").await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     lost.abort();
     assert!(lost.await.expect_err("aborted").is_cancelled());
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(pod.exec("c", "go", "echo > /dev/shm/go", &Stdio::default()).await.code, 0);
+    until("the record of the exit", || bundle.path.join("plimsoll-exit.json").exists()).await;
     let next = Shim::connect(&address).await.expect("a later daemon");
     let kept = next.list().await.expect("list");
     assert_eq!(kept.len(), 1);
@@ -189,18 +198,20 @@ async fn a_paused_container_stands_still_and_can_be_killed() {
     let size = || std::fs::metadata(&log).expect("log").len();
     pod.shim.pause("c").await.expect("pause");
     assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Paused);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let before = size();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(size(), before);
+    // What it wrote before is on its way yet; of one that goes on there would always be more.
+    let end = Instant::now() + LIMIT;
+    let before = loop {
+        let before = size();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if size() == before {
+            break before;
+        }
+        assert!(Instant::now() < end, "it goes on");
+    };
     assert_eq!(pod.shim.pause("c").await.expect_err("twice").class(), Kind::FailedPrecondition);
     pod.shim.resume("c").await.expect("resume");
     assert_eq!(pod.shim.state("c", "").await.expect("state").status, ProcessStatus::Running);
-    let until = Instant::now() + Duration::from_secs(5);
-    while size() == before {
-        assert!(Instant::now() < until, "it does not go on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("that it goes on", || size() > before).await;
     pod.shim.pause("c").await.expect("pause");
     pod.shim.kill("c", "", 9, false).await.expect("kill");
     assert_eq!(pod.wait("c", "").await.code, 137);
@@ -263,7 +274,7 @@ async fn a_dead_shim_is_cleaned_up_by_delete() {
     let shim = pod.shim.pid("c").await.expect("pid");
     let pid = rustix::process::Pid::from_raw(i32::try_from(shim).expect("pid")).expect("pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill the shim");
-    tokio::time::timeout(Duration::from_secs(5), pod.shim.closed()).await.expect("the connection ends");
+    tokio::time::timeout(LIMIT, pod.shim.closed()).await.expect("the connection ends");
     let fault = pod.shim.state("c", "").await.expect_err("gone");
     assert_eq!((fault.layer(), fault.class()), (&Layer::Shim, Kind::Unavailable));
     let launcher = plimsoll_core::shim::Launcher {

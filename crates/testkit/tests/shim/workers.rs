@@ -6,6 +6,7 @@ use plimsoll_fault::{Fault, Kind};
 use plimsoll_spec::mount::MountDescription;
 use plimsoll_testkit::bundle::{self, Bundle};
 use plimsoll_testkit::leak;
+use plimsoll_testkit::wait::LIMIT;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -26,9 +27,7 @@ async fn shim_pid(pod: &Pod) -> i32 {
 
 /// The shim's children; in a pod that runs nothing they are workers.
 fn children(shim: i32) -> Vec<i32> {
-    let names = std::fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.file_name());
-    let pids = names.filter_map(|name| name.to_str()?.parse().ok());
-    pids.filter(|pid| stat(*pid, 4) == Some(shim.cast_unsigned().into())).collect()
+    leak::children(shim.into())
 }
 
 fn kill(pid: i32) -> bool {
@@ -37,7 +36,7 @@ fn kill(pid: i32) -> bool {
 
 /// Waits for what `look` finds.
 async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + LIMIT;
     loop {
         if let Some(found) = look() {
             return found;
@@ -49,7 +48,7 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Creates as soon as what an earlier attempt left has been removed.
 async fn create_again(pod: &Pod, id: &str, bundle: &Bundle, rootfs: &[MountDescription]) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + LIMIT;
     while let Err(fault) = create(pod, id, bundle, rootfs).await {
         assert!(fault.class() == Kind::Unavailable && Instant::now() < end, "{id}: {}", fault.to_json());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -123,10 +122,14 @@ async fn a_create_whose_worker_is_killed_at_any_moment_leaves_nothing() {
     // They make it last long enough to be met in the middle.
     let hook = hook(&pod, "hook", "sleep 0.02");
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }], "createContainer": [{ "path": hook }] }));
-    let begun = Instant::now();
-    create_again(&pod, "c", &bundle, &rootfs).await;
-    let whole = begun.elapsed();
-    pod.shim.delete("c", "").await.expect("delete");
+    // The shortest of several: what held up one of them would have the kills come too late.
+    let mut whole = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        create_again(&pod, "c", &bundle, &rootfs).await;
+        whole = whole.min(begun.elapsed());
+        pod.shim.delete("c", "").await.expect("delete");
+    }
     let (mut lost, mut stages) = (0, BTreeSet::new());
     for moment in 0..MOMENTS {
         until("the shim has no worker", || children(shim).is_empty().then_some(())).await;
@@ -211,9 +214,8 @@ async fn without_descriptors_clients_wait_and_the_loop_does_not_turn() {
     pod.shim.list().await.expect("who is connected is served");
     drop(waiting);
     limit(1024);
-    let again = tokio::time::timeout(Duration::from_secs(5), async {
-        Shim::connect(pod.shim.address()).await.expect("connect").list().await
-    });
+    let again =
+        tokio::time::timeout(LIMIT, async { Shim::connect(pod.shim.address()).await.expect("connect").list().await });
     again.await.expect("clients are accepted again").expect("list");
     pod.end().await;
 }
@@ -230,7 +232,7 @@ async fn quick_execs(shim: Shim, name: usize, end: Instant) -> usize {
         let request = ExecTask { id: "c", exec_id: &exec_id, process: process.as_bytes(), stdio: &stdio };
         shim.exec(request).await.unwrap_or_else(|fault| panic!("exec {exec_id}: {fault}"));
         shim.start("c", &exec_id).await.unwrap_or_else(|fault| panic!("start {exec_id}: {fault}"));
-        let ended = tokio::time::timeout(Duration::from_secs(20), shim.wait("c", &exec_id)).await;
+        let ended = tokio::time::timeout(LIMIT, shim.wait("c", &exec_id)).await;
         assert_eq!(ended.unwrap_or_else(|_| panic!("the end of {exec_id} was lost")).expect("wait").code, 3);
         shim.delete("c", &exec_id).await.expect("delete");
         count += 1;
@@ -268,7 +270,8 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
     let pod = Pod::new().await;
     let shim = shim_pid(&pod).await;
     let mut bundle = pod.script("sleep 1000");
-    let hook = hook(&pod, "hook", "sleep 3");
+    let go = pod.scratch.join("go");
+    let hook = hook(&pod, "hook", &format!("until test -e {}; do sleep 0.02; done", go.display()));
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
     let killed = async {
         until("the hook runs", || runs(&hook).then_some(())).await;
@@ -291,6 +294,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
     let launch = plimsoll_core::shim::Launch { namespace: crate::harness::NAMESPACE, id: "c", bundle: &bundle.path };
     launcher.cleanup(launch, None).await.expect("delete");
     assert!(!pod.scratch.join("runtime/c").exists());
+    std::fs::write(go, "").expect("the hook may end");
     until("the hook ends", || (!runs(&hook)).then_some(())).await;
     assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }
@@ -317,7 +321,7 @@ async fn a_shim_ends_after_what_a_lost_create_left_has_been_removed() {
     let (created, ()) = tokio::join!(create(&pod, "c", &bundle, &[]), killed);
     created.expect_err("its worker was killed");
     pod.shim.shutdown("pod", true).await.expect("shutdown");
-    tokio::time::timeout(Duration::from_secs(5), pod.shim.closed()).await.expect("the shim ends");
+    tokio::time::timeout(LIMIT, pod.shim.closed()).await.expect("the shim ends");
     assert!(!pod.scratch.join("runtime/c").exists());
     assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }
