@@ -2,10 +2,10 @@
  * runtime must make for the bundle that the benchmark runs. No JSON, no state, no safe path resolution, no loopback interface.
  * What stands against it is a runtime's own share of a start.
  *
- *   floor ROOTFS CGROUP [devices] [FILTER]
+ *   floor ROOTFS CGROUP[,CGROUP...] [devices] [FILTER]
  *
- * CGROUP is a cgroup v2 folder that does not exist yet, `devices` loads a device program for it, and FILTER is a file of classic
- * BPF that is loaded before the exec.
+ * CGROUP is a cgroup v2 folder that does not exist yet, or there is one of each v1 hierarchy, whose last folder but one is the
+ * hierarchy's mount. `devices` limits devices: on v2 by a program. FILTER is a file of classic BPF that is loaded before the exec.
  *
  * Sealing is included: like any runtime that enters a container, it runs itself once more from a read-only copy of its mount. */
 #define _GNU_SOURCE
@@ -53,6 +53,82 @@ static void seal(char **argv, char **envp)
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     must(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr), "mount_setattr");
     must(syscall(SYS_execveat, tree, "", argv, envp, AT_EMPTY_PATH), "execveat");
+}
+
+/* What is made of the machine's cgroup layout: one folder on v2, one of each hierarchy on v1. */
+static struct { const char *path, *tree; int tasks; } groups[16];
+static unsigned count;
+
+static int is_v1(void)
+{
+    return count > 1;
+}
+
+static void put(const char *folder, const char *file, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    int to = open(path, O_WRONLY | O_CLOEXEC);
+    must(to, path);
+    must(write(to, text, strlen(text)), path);
+    close(to);
+}
+
+/* A new cpuset has no processor and no memory node: until it does nobody can be in it. */
+static void fill_cpuset(const char *folder)
+{
+    static const char *files[] = { "cpuset.cpus", "cpuset.mems" };
+    for (unsigned i = 0; i < 2; i++) {
+        char path[256], text[256];
+        snprintf(path, sizeof path, "%s/../%s", folder, files[i]);
+        int from = open(path, O_RDONLY | O_CLOEXEC);
+        must(from, path);
+        long length = read(from, text, sizeof text - 1);
+        must(length, path);
+        text[length] = 0;
+        close(from);
+        put(folder, files[i], text);
+    }
+}
+
+static void make_groups(char *list)
+{
+    for (char *path = strtok(list, ","); path; path = strtok(NULL, ","), count++) {
+        char *end = strrchr(path, '/');
+        *end = 0;
+        groups[count].tree = strdup(strrchr(path, '/') + 1);
+        *end = '/';
+        groups[count].path = path;
+        must(mkdir(path, 0755), path);
+    }
+    for (unsigned i = 0; i < count && is_v1(); i++) {
+        char path[256];
+        if (strcmp(groups[i].tree, "cpuset") == 0)
+            fill_cpuset(groups[i].path);
+        snprintf(path, sizeof path, "%s/tasks", groups[i].path);
+        groups[i].tasks = open(path, O_WRONLY | O_CLOEXEC);
+        must(groups[i].tasks, path);
+    }
+}
+
+/* A thread that writes its own number, of a process that has no other, waits for nothing. */
+static void enter_groups(void)
+{
+    for (unsigned i = 0; i < count; i++)
+        must(write(groups[i].tasks, "0", 1), groups[i].path);
+}
+
+static void limit_devices_v1(void)
+{
+    static const char *rules[] = { "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm", "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm", "c 136:* rwm",
+        "c 5:2 rwm" };
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(groups[i].tree, "devices") != 0)
+            continue;
+        put(groups[i].path, "devices.deny", "a");
+        for (unsigned k = 0; k < sizeof rules / sizeof *rules; k++)
+            put(groups[i].path, "devices.allow", rules[k]);
+    }
 }
 
 /* Denies every device but those of runc's default list: type and major in one comparison, then the minor. */
@@ -107,7 +183,30 @@ static void devices(void)
     must(symlink("pts/ptmx", "dev/ptmx"), "dev/ptmx");
 }
 
-static void mounts(const char *rootfs, const char *cgroup)
+/* Not a mount of cgroup2: from the initial cgroup namespace that waits for a grace period, 6 to 16 ms. */
+static void show(const char *group, const char *at, unsigned long flags)
+{
+    must(mount(group, at, NULL, MS_BIND, NULL), at);
+    must(mount(NULL, at, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL), at);
+}
+
+static void show_groups(unsigned long flags)
+{
+    if (!is_v1()) {
+        show(groups[0].path, "sys/fs/cgroup", flags);
+        return;
+    }
+    fresh("tmpfs", "sys/fs/cgroup", flags, "mode=755");
+    for (unsigned i = 0; i < count; i++) {
+        char at[256];
+        snprintf(at, sizeof at, "sys/fs/cgroup/%s", groups[i].tree);
+        must(mkdir(at, 0755), at);
+        show(groups[i].path, at, flags);
+    }
+    must(mount(NULL, "sys/fs/cgroup", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL), "sys/fs/cgroup read-only");
+}
+
+static void mounts(const char *rootfs)
 {
     const unsigned long no = MS_NOSUID | MS_NOEXEC | MS_NODEV;
     must(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "rslave");
@@ -122,9 +221,7 @@ static void mounts(const char *rootfs, const char *cgroup)
     fresh("tmpfs", "dev/shm", no, "mode=1777,size=65536k");
     fresh("mqueue", "dev/mqueue", no, NULL);
     fresh("sysfs", "sys", no | MS_RDONLY, NULL);
-    /* Not a mount of cgroup2: from the initial cgroup namespace that waits for a grace period, 6 to 16 ms. */
-    must(mount(cgroup, "sys/fs/cgroup", NULL, MS_BIND, NULL), "sys/fs/cgroup");
-    must(mount(NULL, "sys/fs/cgroup", NULL, MS_BIND | MS_REMOUNT | no | MS_RDONLY, NULL), "sys/fs/cgroup read-only");
+    show_groups(no);
     devices();
     must(syscall(SYS_pivot_root, ".", "."), "pivot_root");
     must(umount2(".", MNT_DETACH), "umount");
@@ -180,25 +277,33 @@ int main(int argc, char **argv, char **envp)
     if (argc < 3)
         return 2;
     seal(argv, envp);
-    must(mkdir(argv[2], 0755), argv[2]);
-    int cgroup = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(cgroup, argv[2]);
+    make_groups(argv[2]);
+    int cgroup = is_v1() ? -1 : open(groups[0].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const char *profile = NULL;
     for (int i = 3; i < argc; i++) {
-        if (strcmp(argv[i], "devices") == 0)
-            limit_devices(cgroup);
-        else
+        if (strcmp(argv[i], "devices") != 0)
             profile = argv[i];
+        else if (is_v1())
+            limit_devices_v1();
+        else
+            limit_devices(cgroup);
     }
     int pidfd = -1;
-    struct clone_args args = { .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_INTO_CGROUP | CLONE_PIDFD,
-        .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD, .cgroup = cgroup };
+    struct clone_args args = { .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_PIDFD,
+        .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD };
+    if (!is_v1()) {
+        must(cgroup, argv[2]);
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup;
+    }
     long child = syscall(SYS_clone3, &args, sizeof args);
     must(child, "clone3");
     if (child == 0) {
         int file = profile ? open(profile, O_RDONLY | O_CLOEXEC) : -1;
         must(setsid(), "setsid");
-        mounts(argv[1], argv[2]);
+        if (is_v1())
+            enter_groups();
+        mounts(argv[1]);
         must(sethostname("floor", 5), "sethostname");
         hide();
         credentials();
@@ -211,6 +316,7 @@ int main(int argc, char **argv, char **envp)
     }
     int status;
     must(waitpid(child, &status, 0), "waitpid");
-    must(rmdir(argv[2]), "rmdir");
+    for (unsigned i = 0; i < count; i++)
+        must(rmdir(groups[i].path), "rmdir");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -50,7 +50,7 @@ fn absent(root: &Root, id: &str, force: bool, fault: Fault) -> Result<(), Fault>
         return steps(&record, &folder, true);
     }
     if let Ok(spec) = Record::spec(&folder) {
-        abandoned(&spec, id)?;
+        abandoned(&spec, id, Record::owns_cgroup(&folder))?;
     }
     match std::fs::remove_dir_all(&folder) {
         Ok(()) => Ok(()),
@@ -59,9 +59,20 @@ fn absent(root: &Root, id: &str, force: bool, fault: Fault) -> Result<(), Fault>
     }
 }
 
-fn abandoned(spec: &Spec, id: &str) -> Result<(), Fault> {
+/// The cgroup of a creator that was killed before it had a process on record. If it is not known to be `owned`, others may be in
+/// it: it goes only if it is empty.
+fn abandoned(spec: &Spec, id: &str, owned: bool) -> Result<(), Fault> {
     let given = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).filter(|p| !p.is_empty());
     let own = locate(given, id)?;
+    if !owned {
+        // Which of them the creator had made, if any, is not known: one that is in use or gone is none of ours.
+        for path in own {
+            match rustix::fs::rmdir(path) {
+                Ok(()) | Err(_) => {}
+            }
+        }
+        return Ok(());
+    }
     let what = || "cannot remove what an interrupted create left".to_owned();
     if let Some(path) = own.first() {
         let group = Group { path: path.clone() };

@@ -7,7 +7,7 @@ mod log;
 
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_sys::arena::Arena;
-use plimsoll_sys::{SingleThread, seal};
+use plimsoll_sys::{SingleThread, seal, signals};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -35,6 +35,8 @@ fn sealed() -> Result<SingleThread, Fault> {
     };
     let token = SingleThread::prove().map_err(|error| fault("the runtime must have one thread", &error))?;
     let is_sealed = seal::is_sealed().map_err(|error| fault("cannot look at the runtime's own file", &error))?;
+    // A parent that ignores SIGCHLD would have our children reaped behind our back.
+    signals::keep_children().map_err(|error| fault("cannot take SIGCHLD", &error))?;
     if !is_sealed {
         let error = seal::reexec(&token);
         return Err(fault("cannot run from a read-only image of the runtime", &error));

@@ -17,6 +17,8 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -59,6 +61,8 @@ pub(crate) struct Record {
 
 /// How long a creator that holds a draft is waited for.
 const PUBLISHED: Duration = Duration::from_secs(10);
+/// The mode of the kept config of a container that has a cgroup of its own.
+const OWNED: Mode = Mode::RUSR;
 const STATE_FILE: &str = "state.json";
 const DRAFT_FILE: &str = "state.json.new";
 pub(crate) const CONFIG_FILE: &str = "config.json";
@@ -97,6 +101,30 @@ impl Record {
         let path = folder.join(DRAFT_FILE);
         plimsoll_sys::file::write(&path, &text)
             .at("save", "write", &path, || format!("cannot keep the state of {}", self.id))
+    }
+
+    /// The cgroup that the config names was made for this container and for nobody else: should the creator be killed, whoever is
+    /// in it may be killed. The kept config says so by its mode.
+    pub(crate) fn own_cgroup(folder: &Path) -> Result<(), Fault> {
+        let path = folder.join(CONFIG_FILE);
+        rustix::fs::chmod(&path, OWNED).at("save", "chmod", &path, || "cannot keep whose the cgroup is".into())
+    }
+
+    pub(crate) fn owns_cgroup(folder: &Path) -> bool {
+        std::fs::metadata(folder.join(CONFIG_FILE)).is_ok_and(|stat| stat.mode() & 0o777 == OWNED.as_raw_mode())
+    }
+
+    /// One verb that reads the record and writes it again at a time: until what this returns is dropped.
+    pub(crate) fn lock(root: &Root, id: &str) -> Result<OwnedFd, Fault> {
+        let folder = root.folder(id)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let what = || "cannot lock the container's state".to_owned();
+        let lock = match rustix::fs::open(&folder, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Err(absent(id)),
+            other => other.at("load", "open", &folder, what)?,
+        };
+        flock(&lock, FlockOperation::LockExclusive).at("load", "flock", &folder, what)?;
+        Ok(lock)
     }
 
     /// For as long as what this returns lives, other verbs wait for the record that the draft becomes: of a program that is
@@ -247,11 +275,20 @@ pub fn process_start(pid: i32) -> Option<(u64, bool)> {
     Some((fields.nth(18)?.parse().ok()?, zombie))
 }
 
-/// Replaces a file: a reader sees the old or the new one whole.
+/// Replaces a file: a reader sees the old or the new one whole. What is written beside it is made anew, for the folder may be
+/// anybody's: a link there is not followed.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
-    plimsoll_sys::file::write(&beside, bytes)?;
-    std::fs::rename(&beside, path)
+    let mut new = match File::create_new(&beside) {
+        // Of a process of the same number that was killed.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&beside)?;
+            File::create_new(&beside)?
+        }
+        other => other?,
+    };
+    let done = new.write_all(bytes).and_then(|()| std::fs::rename(&beside, path));
+    done.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }

@@ -29,10 +29,11 @@ fn steps(record: &Record, folder: &Path) -> Result<(), Fault> {
     }
     let channel = knock(folder)?;
     let what = || "cannot release the container's init".to_owned();
-    channel.send(&Message::Execute).at("start", "send", folder, what)?;
-    // From here on the container is no longer "created", whether its program can be executed or not.
+    // From here on the container is no longer "created", whether its program can be executed or not; and should this process be
+    // killed now, the init ends.
     let socket = folder.join(START_SOCKET);
     std::fs::remove_file(&socket).at("start", "unlink", &socket, what)?;
+    channel.send(&Message::Execute).at("start", "send", folder, what)?;
     await_exec(&channel)?;
     started(record).map_err(|fault| match kill::init(record, Signal::KILL.as_raw()) {
         Ok(()) => fault,

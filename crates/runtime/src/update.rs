@@ -24,6 +24,7 @@ pub fn parse_resources(text: &[u8]) -> Result<Resources, Fault> {
 /// besides would be lost. When a limit cannot be set, those that were are put back. `schemata` are lines for the container's
 /// resctrl group (`L3:0=f`), which must be there.
 pub fn update(root: &Root, id: &str, new: Resources, schemata: &[&str]) -> Result<(), Fault> {
+    let _lock = Record::lock(root, id)?;
     let (mut record, folder) = Record::load(root, id)?;
     let done = allot(&record, schemata).and_then(|()| steps(&mut record, &folder, new));
     done.map_err(|fault| fault.in_container(id))
@@ -65,7 +66,7 @@ fn steps(record: &mut Record, folder: &Path, new: Resources) -> Result<(), Fault
         write_all(&record.cgroups, &settings)?;
     }
     record.resources = Some(merged(old, wanted));
-    record.save(folder)
+    record.save(folder).map_err(|fault| before.put_back(fault))
 }
 
 fn settings(record: &Record, resources: &Resources) -> Result<Vec<Setting>, Fault> {

@@ -21,6 +21,8 @@ const WIDTH: usize = 3;
 #[derive(Clone, Copy, Debug)]
 enum Verb {
     Create,
+    /// In the cgroup of a container that runs.
+    CreateBeside,
     Start,
     Delete,
 }
@@ -35,7 +37,15 @@ fn before(verb: Verb) -> Subject {
     if matches!(verb, Verb::Delete) {
         subject.of(&["start"]).ok();
     }
+    if matches!(verb, Verb::CreateBeside) {
+        subject.verb(&["run", "--detach", "--bundle", &subject.bundle_path(), &beside(&subject)]).ok();
+    }
     subject
+}
+
+/// The id of the container in whose cgroup another is made.
+fn beside(subject: &Subject) -> String {
+    format!("{}-beside", subject.id)
 }
 
 /// The verb under strace, which follows plimrun alone: the container's process lives or dies by its own rules.
@@ -45,7 +55,7 @@ fn traced(subject: &Subject, verb: Verb, flags: &[&str]) -> Command {
     command.args(["-qq", "-o"]).arg(subject.scratch.join("trace")).args(flags);
     command.arg(inner.get_program()).args(inner.get_args());
     match verb {
-        Verb::Create => command.args(["create", "--bundle"]).arg(&subject.bundle.path),
+        Verb::Create | Verb::CreateBeside => command.args(["create", "--bundle"]).arg(&subject.bundle.path),
         Verb::Start => command.arg("start"),
         Verb::Delete => command.args(["delete", "--force"]),
     };
@@ -56,9 +66,12 @@ fn traced(subject: &Subject, verb: Verb, flags: &[&str]) -> Command {
 /// How many system calls the verb makes when nobody kills it.
 fn calls(verb: Verb) -> usize {
     let subject = before(verb);
-    run(&mut traced(&subject, verb, &[])).ok();
+    let got = run(&mut traced(&subject, verb, &[]));
+    // It is refused, late enough: after the cgroup has been looked at.
+    assert_eq!(got.code == 0, !matches!(verb, Verb::CreateBeside), "{verb:?}: {}", got.stderr);
     let trace = std::fs::read_to_string(subject.scratch.join("trace")).expect("strace wrote");
     drop(subject.of(&["delete", "--force"]));
+    drop(subject.verb(&["delete", "--force", &beside(&subject)]));
     trace.lines().filter(|line| line.contains('(')).count()
 }
 
@@ -69,8 +82,20 @@ fn killed(verb: Verb, n: usize) -> Option<String> {
     let got = run(&mut traced(&subject, verb, &[&inject]));
     let trace = std::fs::read_to_string(subject.scratch.join("trace")).unwrap_or_default();
     let last = trace.lines().rev().find(|line| !line.starts_with("+++")).unwrap_or_default().to_owned();
+    let mut wrong = Vec::new();
+    let runs = matches!(verb, Verb::Start) && program_runs(&subject);
+    if runs && subject.status() == "created" {
+        wrong.push("its program runs, and it is said to be created".to_owned());
+    }
     let deleted = subject.of(&["delete", "--force"]);
-    let mut wrong: Vec<String> = subject.leftovers();
+    if matches!(verb, Verb::CreateBeside) {
+        let status = subject.verb(&["state", &beside(&subject)]).stdout;
+        if !status.contains("\"running\"") {
+            wrong.push("the other container of the cgroup runs no more".to_owned());
+        }
+        subject.verb(&["delete", "--force", &beside(&subject)]).ok();
+    }
+    wrong.extend(subject.leftovers());
     let states = std::fs::read_dir(subject.scratch.dir("root-plimrun")).expect("the root");
     wrong.extend(states.flatten().map(|entry| format!("state {}", entry.path().display())));
     if deleted.code != 0 {
@@ -78,6 +103,12 @@ fn killed(verb: Verb, n: usize) -> Option<String> {
     }
     (!wrong.is_empty())
         .then(|| format!("{verb:?} killed at call {n} ({}): {wrong:?}; it had ended with {}", cut(&last), got.code))
+}
+
+/// Whether the container's init is the program and no longer the runtime.
+fn program_runs(subject: &Subject) -> bool {
+    let pid = subject.state()["pid"].as_i64().unwrap_or_default();
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
 }
 
 fn cut(line: &str) -> String {
@@ -112,6 +143,12 @@ fn at_every_call(verb: Verb) {
 #[test]
 fn create_killed_at_every_call() {
     at_every_call(Verb::Create);
+}
+
+/// What is cleaned up is the killed one's alone.
+#[test]
+fn create_killed_where_somebody_else_runs() {
+    at_every_call(Verb::CreateBeside);
 }
 
 #[test]

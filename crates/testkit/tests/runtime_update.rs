@@ -218,6 +218,25 @@ fn bad_updates_change_nothing() {
     assert!(case.update(&["--pids-limit", "5"]).stderr.contains("does not exist"));
 }
 
+/// Each reads the state and writes it again: none may undo what another did, or leave half of it.
+#[test]
+fn updates_at_the_same_time_all_count() {
+    let case = Case::started(OURS);
+    let limits = [["--pids-limit", "77"], ["--memory", "33554432"], ["--cpu-share", "512"], ["--cpu-quota", "20000"]];
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for limit in &limits {
+                scope.spawn(|| case.update(limit).ok());
+            }
+        });
+    }
+    let path = case.scratch.dir("root-plimrun").join(case.id()).join("state.json");
+    let state: Value = serde_json::from_slice(&std::fs::read(path).expect("a state")).expect("whole");
+    let kept = &state["resources"];
+    let kept = ["/pids/limit", "/memory/limit", "/cpu/shares", "/cpu/quota"].map(|pointer| kept.pointer(pointer));
+    assert_eq!(kept.map(|value| value.and_then(Value::as_i64)), [Some(77), Some(33_554_432), Some(512), Some(20_000)]);
+}
+
 #[test]
 fn a_limit_below_the_usage_can_be_refused_before() {
     for runtime in runtimes().into_iter().filter(|r| r.0 != "crun") {

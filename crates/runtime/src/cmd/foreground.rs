@@ -23,10 +23,7 @@ pub(super) struct Foreground {
 
 impl Foreground {
     pub(super) fn begin() -> Result<Self, Fault> {
-        // A parent that ignores SIGCHLD would have our children reaped behind our back.
-        signals::keep_children()
-            .and_then(|()| signals::block_all())
-            .map_err(|error| fault("cannot block signals", error))?;
+        signals::block_all().map_err(|error| fault("cannot block signals", error))?;
         Ok(Self { socket: None })
     }
 

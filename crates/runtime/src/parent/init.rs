@@ -88,7 +88,7 @@ fn steps(
         .at("save", "write", &folder, || "cannot keep the container's config".into())?;
     let sources = Sources::open(token, &plan)?;
     let mut cgroup = match &unit {
-        None => make_cgroup(root, &plan, request.id, rollback)?,
+        None => make_cgroup(root, &plan, &folder, request.id, rollback)?,
         Some(scope) => {
             rollback.push(Undo::Unit(scope.unit.clone()));
             Cgroup::default()
@@ -243,7 +243,7 @@ fn scope(plan: &Plan, id: &str) -> Result<UnitPlan, Fault> {
     Ok(scope)
 }
 
-fn make_cgroup(root: &Root, plan: &Plan, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
+fn make_cgroup(root: &Root, plan: &Plan, folder: &Path, id: &str, rollback: &mut Rollback) -> Result<Cgroup, Fault> {
     let mut cgroup = Cgroup::default();
     let made = cgroup.make(plan, id);
     let own: Vec<PathBuf> = cgroup.folders.iter().map(|(_, path)| path.clone()).collect();
@@ -257,8 +257,13 @@ fn make_cgroup(root: &Root, plan: &Plan, id: &str, rollback: &mut Rollback) -> R
             Ok(Cgroup::default())
         }
         made => {
+            let all_own = !own.is_empty() && own.len() == cgroup.folders.len();
             rollback.push(Undo::Cgroups { own, made: cgroup.made.clone() });
-            made.map(|()| cgroup)
+            made?;
+            if all_own {
+                Record::own_cgroup(folder)?;
+            }
+            Ok(cgroup)
         }
     }
 }

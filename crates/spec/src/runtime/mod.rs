@@ -112,6 +112,10 @@ mod tests {
         let text = br#"{"ociVersion":"1.0.2","mounts":null,"hooks":null,"x":1,"linux":{"devices":null,"new":[]}}"#;
         let spec = Spec::parse(text).expect("parses");
         assert!(spec.mounts.is_empty() && spec.hooks.is_none());
+        let text = br#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["ptrace"],"action":"SCMP_ACT_ERRNO",
+            "args":[{"index":0,"value":1,"valueTwo":null,"op":"SCMP_CMP_EQ"}]}]}"#;
+        let profile: Seccomp = serde_json::from_slice(text).expect("parses");
+        assert_eq!(profile.syscalls[0].args[0].value_two, 0);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Syscall {
 pub struct Arg {
     pub index: u32,
     pub value: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::null")]
     pub value_two: u64,
     pub op: String,
 }

@@ -19,9 +19,7 @@ pub fn measure(layout: Layout, rounds: u32, state: &Path) -> (Vec<Series>, Gate)
     let scratch = Scratch::new();
     let cases = cases(&scratch, layout);
     let mut lines = Vec::new();
-    if layout == Layout::V2 {
-        lines.extend(cases.iter().filter_map(|(case, made)| floor(&scratch, made, case)));
-    }
+    lines.extend(cases.iter().filter_map(|(case, made)| floor(&scratch, layout, made, case)));
     for contender in Contender::all() {
         for (case, made) in &cases {
             let mut command = contender.command(&scratch, state);
@@ -73,23 +71,22 @@ fn cases(scratch: &Scratch, layout: Layout) -> Vec<(&'static str, Bundle)> {
 }
 
 /// The floor program, which `./dev bench` builds beside ours.
-fn floor(scratch: &Scratch, made: &Bundle, case: &str) -> Option<Line> {
+fn floor(scratch: &Scratch, layout: Layout, made: &Bundle, case: &str) -> Option<Line> {
     let program = crate::bin::bin_dir().join("floor");
     if !program.is_file() {
         complain("the floor program is not built (./dev bench builds it)");
         return None;
     }
     let mut command = scratch.command(program);
-    let group = format!("/sys/fs/cgroup/{}-floor-{case}", scratch.cgroup_prefix());
-    command.arg(made.path.join("rootfs")).arg(group);
-    match case {
-        "devices" => {
-            command.arg(case);
-        }
-        "seccomp" => {
-            command.arg(native_filter(scratch, made));
-        }
-        _ => {}
+    let group = format!("{}-floor-{case}", scratch.cgroup_prefix());
+    let groups: Vec<String> = layout.trees().iter().map(|tree| format!("{tree}/{group}")).collect();
+    command.arg(made.path.join("rootfs")).arg(groups.join(","));
+    // On v1 the rule is in every case.
+    if case == "devices" || layout == Layout::V1 {
+        command.arg("devices");
+    }
+    if case == "seccomp" {
+        command.arg(native_filter(scratch, made));
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     Line::new(Series::new("floor", case), command)
