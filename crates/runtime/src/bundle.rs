@@ -2,8 +2,10 @@
 
 use crate::fault::At;
 use plimsoll_fault::Fault;
-use plimsoll_spec::runtime::Spec;
+use plimsoll_spec::runtime::{ParseError, Spec};
+use rustix::fs::{Mode, OFlags};
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// A `config.json` larger than this is no config.
@@ -22,8 +24,8 @@ pub struct Bundle {
 impl Bundle {
     /// Reads `config.json` in `folder`. Faults of phase `load` name the JSON pointer.
     pub fn load(folder: &Path) -> Result<Self, Fault> {
-        let path = std::fs::canonicalize(folder)
-            .at("load", "realpath", folder, || format!("cannot find the bundle {}", folder.display()))?;
+        let path = without_links(folder)
+            .at("load", "open", folder, || format!("cannot find the bundle {}", folder.display()))?;
         let config = read(&path.join("config.json"))?;
         let spec = parse(&config)?;
         Ok(Self { path, config, spec })
@@ -32,6 +34,13 @@ impl Bundle {
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
+}
+
+/// As the kernel resolved it: two calls, where realpath(3) asks about every component.
+fn without_links(folder: &Path) -> std::io::Result<PathBuf> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(folder, flags, Mode::empty())?;
+    std::fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Fault> {
@@ -46,8 +55,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Fault> {
 }
 
 pub(crate) fn parse(text: &[u8]) -> Result<Spec, Fault> {
-    Spec::parse(text).map_err(|error| {
-        Fault::invalid("load", format!("config.json: {error}"))
-            .detail(|d| d.pointer = (!error.pointer.is_empty()).then(|| error.pointer.clone()))
-    })
+    Spec::parse(text).map_err(refused)
+}
+
+pub(crate) fn refused(error: ParseError) -> Fault {
+    Fault::invalid("load", format!("config.json: {error}"))
+        .detail(|d| d.pointer = (!error.pointer.is_empty()).then_some(error.pointer))
 }

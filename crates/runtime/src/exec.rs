@@ -201,8 +201,7 @@ fn attend(channel: &Channel, created: &Created, record: &Record, agent: Option<&
 }
 
 fn agent(folder: &Path) -> Result<Option<Agent>, Fault> {
-    let spec = Record::spec(folder)?;
-    Ok(spec.linux.and_then(|linux| linux.seccomp).as_ref().and_then(Agent::new))
+    Agent::named_in(&Record::config(folder)?)
 }
 
 /// The child has said why it cannot go on, and ends; where this side cannot go on, it is ended.

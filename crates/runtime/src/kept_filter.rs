@@ -55,9 +55,9 @@ pub(crate) fn encode(filter: &Filter) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 + filter.program.len() * SIZE);
     out.extend(filter.flags.bits().to_ne_bytes());
     for instruction in &filter.program {
-        out.extend(instruction.code.to_ne_bytes());
-        out.extend([instruction.jt, instruction.jf]);
-        out.extend(instruction.k.to_ne_bytes());
+        let [c0, c1] = instruction.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = instruction.k.to_ne_bytes();
+        out.extend_from_slice(&[c0, c1, instruction.jt, instruction.jf, k0, k1, k2, k3]);
     }
     out
 }

@@ -169,11 +169,14 @@ impl Record {
         serde_json::from_slice(&std::fs::read(folder.join(DRAFT_FILE)).ok()?).ok()
     }
 
-    /// The spec as it was at create.
-    pub(crate) fn spec(folder: &Path) -> Result<Spec, Fault> {
+    /// `config.json` as it was at create.
+    pub(crate) fn config(folder: &Path) -> Result<Vec<u8>, Fault> {
         let path = folder.join(CONFIG_FILE);
-        let text = std::fs::read(&path).at("load", "open", &path, || "cannot read the container's config".into())?;
-        Spec::parse(&text).map_err(|error| {
+        std::fs::read(&path).at("load", "open", &path, || "cannot read the container's config".into())
+    }
+
+    pub(crate) fn spec(folder: &Path) -> Result<Spec, Fault> {
+        Spec::parse(&Self::config(folder)?).map_err(|error| {
             Fault::new(Layer::OciRuntime, "load", "the container's kept config is damaged").because(&error)
         })
     }

@@ -1,6 +1,7 @@
 //! `create` and `run` up to the point where the container's init waits: one straight path.
 
 use super::cgroup::{self, Cgroup};
+use super::filter::{self, HandedOver};
 use super::loopback;
 use super::lsm;
 use super::net_devices::{self, NetDevice};
@@ -14,12 +15,11 @@ use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::hooks::Place;
-use crate::plan::{self, Agent, Plan};
+use crate::plan::{Agent, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
-use crate::seccomp::Profile;
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
-use crate::{CreateRequest, Created, Root, hooks, kept_filter};
+use crate::{CreateRequest, Created, Root, hooks};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::process::{Fork, Namespaces};
@@ -96,14 +96,12 @@ fn steps(
     };
     let listener = (release == Release::Start).then(|| listen(&folder)).transpose()?;
     let (ours, theirs) = Channel::pair().at("clone", "socketpair", "", || "cannot make a channel".into())?;
-    let filter = plan.seccomp.as_ref().map(|_| Channel::pair()).transpose();
-    let (give, take) = filter.at("clone", "socketpair", "", || "cannot make a channel".into())?.unzip();
+    let (give, take) = filter::channel(&plan)?;
     let rdt = rdt::make(plan.rdt.as_ref(), request.id, rollback)?;
     let mut tasks = cgroup.tasks()?;
     tasks.extend(rdt::tasks(rdt.as_ref())?);
     let v2 = cgroup.v2_folder()?;
     let privileged = users::privileged();
-    let released = release == Release::Channel && nothing_between(&plan, &request);
     let (child, pidfd) = match spawn_init(token, &plan, &sources, v2.as_ref().map(AsFd::as_fd))? {
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
@@ -128,19 +126,19 @@ fn steps(
         sent.at("sync", "send", "", || "the container's process does not listen".into())?;
     }
     users::settle(token, &plan, child, &sources, &ours)?;
-    if let Some(give) = give {
-        compile_filter(&plan, &folder, &give)?;
-    }
+    let filter = give.map(|give| filter::hand_over(&plan, &config, &give)).transpose()?.flatten();
+    let released = release == Release::Channel && nothing_between(&plan, filter.as_ref(), &request);
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
-    let needs = Needs { child, pidfd: &pidfd, agent: plan.agent.as_ref(), net_devices: &net_devices };
+    let needs = Needs {
+        child,
+        pidfd: &pidfd,
+        agent: filter.as_ref().and_then(|f| f.agent.as_ref()),
+        net_devices: &net_devices,
+    };
     let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
-    match cgroup.limit_devices(&plan) {
-        // A program for devices needs CAP_BPF of the host.
-        Err(fault) if forbidden(&fault) => root.warn(&fault.to_string()),
-        other => other?,
-    }
+    limit_devices(root, &cgroup, &plan)?;
     if !record.hooks.poststop.is_empty() {
         rollback.push_last(Undo::Poststop(Box::new(record.clone())));
     }
@@ -149,6 +147,7 @@ fn steps(
         release_ahead(&ours)?;
     }
     await_ready(&ours, &record, &needs)?;
+    filter.as_ref().map_or(Ok(()), |filter| filter.keep(&folder))?;
     Record::publish(&folder)?;
     drop(held);
     if let Some(path) = request.pid_file {
@@ -162,11 +161,11 @@ fn steps(
 
 /// Whether this side has nothing to answer and nothing to do between the moment when the init is ready and its release. Then it
 /// is released ahead, and need not wait for a wake from one processor to another and back: 0.1 to 0.6 ms when they sleep.
-fn nothing_between(plan: &Plan, request: &CreateRequest<'_>) -> bool {
+fn nothing_between(plan: &Plan, filter: Option<&HandedOver>, request: &CreateRequest<'_>) -> bool {
     // One of them may ask for the container's state, and would wait for us.
     let hooks = &plan.hooks;
     let hooks = [&hooks.prestart, &hooks.create_runtime, &hooks.create_container, &hooks.start_container];
-    let listens = plan.seccomp.as_ref().is_some_and(Profile::listens);
+    let listens = filter.is_some_and(|filter| filter.listens);
     let told = request.pid_file.is_some() || request.pidfd_socket.is_some();
     hooks.iter().all(|hooks| hooks.is_empty()) && plan.net_devices.is_empty() && !listens && !told
 }
@@ -179,14 +178,6 @@ fn release_ahead(channel: &Channel) -> Result<(), Fault> {
         Err(error) => return Err(error).at("sync", "send", "", || "the container's process does not listen".into()),
     }
     channel.await_close().at("sync", "poll", "", || "the container's process cannot be heard".into())
-}
-
-/// Here and now, because the container's process has enough to do until it needs it.
-fn compile_filter(plan: &Plan, folder: &Path, give: &Channel) -> Result<(), Fault> {
-    let Some(profile) = &plan.seccomp else { return Ok(()) };
-    let bytes = kept_filter::encode(&plan::filter(profile)?);
-    kept_filter::hand_over(give, &bytes)?;
-    kept_filter::save(folder, &bytes)
 }
 
 /// Everything that can be refused without making anything.
@@ -265,6 +256,17 @@ fn make_cgroup(root: &Root, plan: &Plan, folder: &Path, id: &str, rollback: &mut
             }
             Ok(cgroup)
         }
+    }
+}
+
+/// A program for devices needs CAP_BPF of the host.
+fn limit_devices(root: &Root, cgroup: &Cgroup, plan: &Plan) -> Result<(), Fault> {
+    match cgroup.limit_devices(plan) {
+        Err(fault) if forbidden(&fault) => {
+            root.warn(&fault.to_string());
+            Ok(())
+        }
+        other => other,
     }
 }
 

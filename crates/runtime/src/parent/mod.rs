@@ -1,6 +1,7 @@
 //! The host's side of making a process: cgroup, clone, hooks, state. Runs as the caller, outside of the container.
 
 pub(crate) mod cgroup;
+mod filter;
 pub(crate) mod init;
 mod inside;
 pub(crate) mod limits;

@@ -1,7 +1,9 @@
 //! From `config.json` to `Plan`: pure. Every default is decided here and every `Option` is gone past it, except where
-//! absence itself is the decision. What cannot be done is refused here, by JSON pointer, before anything is made.
+//! absence itself is the decision. What cannot be done is refused here, by JSON pointer, before anything is made; only a seccomp
+//! profile waits until there is time for it.
 
 mod devices;
+mod filter;
 mod mappings;
 mod mounts;
 mod namespaces;
@@ -15,6 +17,7 @@ mod scheduling;
 mod sysctl;
 
 pub(crate) use devices::DevicePlan;
+pub(crate) use filter::{Agent, FilterPlan};
 pub(crate) use mappings::{IdMaps, lines as mapping_lines, parse as parse_mappings};
 pub(crate) use mounts::{Idmap, MountKind, MountPlan};
 pub(crate) use namespaces::{NamespacePlan, kind_name, names as namespace_names};
@@ -30,9 +33,9 @@ pub(crate) use scheduling::{Domain, MEMORY_MODES, Scheduling, memory_flags};
 pub(crate) use sysctl::namespace_of;
 
 use crate::fault::bad_config;
-use crate::seccomp::{Arch, Filter, Profile, Refusal};
 use plimsoll_fault::Fault;
-use plimsoll_spec::runtime::{Hooks, Personality, Resources, Seccomp, Spec};
+use plimsoll_spec::runtime::seccomp::Unread;
+use plimsoll_spec::runtime::{Hooks, Personality, Resources, Spec};
 use rustix::mount::MountPropagationFlags;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,27 +67,12 @@ pub(crate) struct Plan {
     pub rdt: Option<RdtPlan>,
     pub process: ProcessPlan,
     pub domain: Domain,
-    pub seccomp: Option<Profile>,
-    /// Who answers what the filter notifies.
-    pub agent: Option<Agent>,
+    /// Compiled later, by [`FilterPlan::new`].
+    pub seccomp: Option<Unread>,
     pub hooks: Hooks,
     pub annotations: BTreeMap<String, String>,
     /// What is passed over, as the specification or runc does: the runtime says so and goes on.
     pub warnings: Vec<String>,
-}
-
-/// `listenerPath` and `listenerMetadata`.
-#[derive(Clone, Debug)]
-pub(crate) struct Agent {
-    pub path: String,
-    pub metadata: String,
-}
-
-impl Agent {
-    pub(crate) fn new(profile: &Seccomp) -> Option<Self> {
-        let (path, metadata) = (profile.listener_path.clone(), profile.listener_metadata.clone());
-        (!path.is_empty()).then_some(Self { path, metadata })
-    }
 }
 
 impl Plan {
@@ -119,8 +107,7 @@ impl Plan {
             domain: Domain::new(linux.personality.as_ref(), linux.memory_policy.as_ref())?,
             warnings: warnings(&process, linux.personality.as_ref()),
             process,
-            seccomp: linux.seccomp.as_ref().map(profile).transpose()?,
-            agent: linux.seccomp.as_ref().and_then(Agent::new),
+            seccomp: linux.seccomp,
             hooks: hooks(spec.hooks.unwrap_or_default())?,
             annotations: spec.annotations,
             namespaces,
@@ -144,21 +131,6 @@ fn warnings(process: &ProcessPlan, personality: Option<&Personality>) -> Vec<Str
         out.push("config.json: /linux/personality/flags: the specification has none: left out".to_owned());
     }
     out
-}
-
-fn profile(profile: &Seccomp) -> Result<Profile, Fault> {
-    let native = Arch::native().ok_or_else(|| bad_config("/linux/seccomp", "no filter for this architecture"))?;
-    Profile::understand(profile, native).map_err(refused)
-}
-
-/// Compiles what the plan holds only as understood.
-pub(crate) fn filter(profile: &Profile) -> Result<Filter, Fault> {
-    profile.compile().map_err(refused)
-}
-
-fn refused(refusal: Refusal) -> Fault {
-    let pointer = format!("/linux/seccomp{}", refusal.pointer);
-    Fault::invalid("plan", format!("config.json: {refusal}")).detail(|d| d.pointer = Some(pointer))
 }
 
 fn propagation(name: Option<&str>) -> Result<MountPropagationFlags, Fault> {

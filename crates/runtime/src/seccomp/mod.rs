@@ -1,5 +1,4 @@
-//! Compiles `linux.seccomp` to classic BPF. Pure: profile in, program out; `plimsoll_sys::seccomp::load` loads it. In two steps:
-//! a profile is understood before anything is made, and compiled while the container's process is already at work.
+//! Compiles `linux.seccomp` to classic BPF. Pure: profile in, program out; `plimsoll_sys::seccomp::load` loads it.
 //!
 //! Per architecture the filter is a binary search over intervals of call numbers. The kernel runs a new filter once for every
 //! call number to learn which ones it always allows, so what counts is the depth, not the length.
@@ -48,30 +47,9 @@ impl Filter {
     }
 }
 
-/// A profile of which every name and number is known to be right.
-#[derive(Debug)]
-pub struct Profile(Policy);
-
-impl Profile {
-    /// For a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
-    pub fn understand(profile: &Seccomp, native: Arch) -> Result<Self, Refusal> {
-        policy::read(profile, native).map(Self)
-    }
-
-    /// The one refusal that is left is [`Cause::TooLong`].
-    pub fn compile(&self) -> Result<Filter, Refusal> {
-        compile_policy(&self.0)
-    }
-
-    /// Whether the filter will notify, and so gives a listener when it is loaded.
-    pub fn listens(&self) -> bool {
-        self.0.flags.has(Flags::NEW_LISTENER)
-    }
-}
-
-/// Both steps.
+/// For a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
 pub fn compile(profile: &Seccomp, native: Arch) -> Result<Filter, Refusal> {
-    Profile::understand(profile, native)?.compile()
+    compile_policy(&policy::read(profile, native)?)
 }
 
 fn compile_policy(policy: &Policy) -> Result<Filter, Refusal> {

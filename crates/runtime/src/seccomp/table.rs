@@ -55,8 +55,8 @@ pub(super) fn search<T>(rows: &[T], next: &mut usize, name: &str, named: impl Fn
     let found = near.map(|(at, row)| (at, named(row).cmp(name))).find(|(_, order)| order.is_ge());
     let at = match found {
         Some((at, Ordering::Equal)) => Ok(at),
-        // Behind the place where the last one was, before this one: in no row.
-        Some((at, _)) if at > *next => Err(at),
+        // Behind the row before, before this one: in no row.
+        Some((at, _)) if at > *next || at == 0 || named(&rows[at - 1]) < name => Err(at),
         _ => rows.binary_search_by(|row| named(row).cmp(name)),
     };
     *next = at.map_or_else(|at| at, |at| at + 1);

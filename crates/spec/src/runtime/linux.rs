@@ -1,6 +1,7 @@
 //! `linux`: namespaces, devices, paths, and the rest that only Linux has.
 
-use super::{Resources, Seccomp, null};
+use super::seccomp::Unread;
+use super::{Resources, null};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ pub struct Linux {
     #[serde(default, deserialize_with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub net_devices: BTreeMap<String, NetDevice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seccomp: Option<Seccomp>,
+    pub seccomp: Option<Unread>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rootfs_propagation: Option<String>,
     #[serde(default, deserialize_with = "null", skip_serializing_if = "Vec::is_empty")]

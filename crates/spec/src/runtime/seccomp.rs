@@ -1,7 +1,43 @@
 //! `linux.seccomp` of the OCI runtime spec (config-linux.md, "Seccomp"). Names of actions, operators, flags and architectures
 //! stay strings here: the compiler that needs their meaning refuses what it does not know, by JSON pointer.
 
+use super::parse::{self, ParseError};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The profile as text: half of a config, and nobody but who compiles it needs to know what it says. Only that it is JSON is sure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unread(Box<RawValue>);
+
+impl PartialEq for Unread {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Unread {
+    /// `config` is the document that it was found in: there an error has its place.
+    ///
+    /// # Errors
+    /// As [`super::Spec::parse`].
+    pub fn read(&self, config: &[u8]) -> Result<Seccomp, ParseError> {
+        #[derive(Deserialize)]
+        struct Config {
+            #[serde(rename = "linux")]
+            _linux: Linux,
+        }
+        #[derive(Deserialize)]
+        struct Linux {
+            #[serde(rename = "seccomp")]
+            _seccomp: Seccomp,
+        }
+        serde_json::from_str(self.0.get()).map_err(|error| match parse::document::<Config>(config) {
+            Err(found) => found,
+            Ok(_) => ParseError { pointer: "/linux/seccomp".to_owned(), problem: error.to_string() },
+        })
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
