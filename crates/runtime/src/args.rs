@@ -95,6 +95,19 @@ impl Parsed {
     pub(crate) fn id(&self) -> Result<&str, Fault> {
         self.operands.first().map(String::as_str).ok_or_else(|| usage("a container id is needed"))
     }
+
+    /// The container's id, with nothing behind it.
+    pub(crate) fn only_id(&self) -> Result<&str, Fault> {
+        self.at_most(1)?;
+        self.id()
+    }
+
+    pub(crate) fn at_most(&self, operands: usize) -> Result<(), Fault> {
+        match self.operands.get(operands) {
+            Some(extra) => Err(usage(format!("unexpected argument {extra:?}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(crate) fn usage(problem: impl Into<String>) -> Fault {

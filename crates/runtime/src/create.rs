@@ -23,6 +23,8 @@ pub struct CreateRequest<'a> {
     pub pidfd_socket: Option<OwnedFd>,
     /// Keeps fds `3..3+preserve_fds` of the caller open in the container.
     pub preserve_fds: u32,
+    /// How many of them are sockets of socket activation (sd_listen_fds(3)), the lowest: the container's process is told.
+    pub listen_fds: u32,
     /// `MS_MOVE` + chroot in place of pivot_root, for a rootfs on the initial ramfs.
     pub no_pivot: bool,
     pub no_new_keyring: bool,
@@ -39,6 +41,7 @@ impl<'a> CreateRequest<'a> {
             pid_file: None,
             pidfd_socket: None,
             preserve_fds: 0,
+            listen_fds: 0,
             no_pivot: false,
             no_new_keyring: false,
             systemd_cgroup: false,

@@ -11,6 +11,8 @@ const LIMIT: usize = 1 << 20;
 
 pub(super) fn environment(process: &ProcessPlan) -> Vec<CString> {
     let mut env = process.env.clone();
+    // An empty one is as good as none.
+    env.retain(|entry| entry.as_bytes() != b"HOME=");
     if !env.iter().any(|entry| entry.as_bytes().starts_with(b"HOME=")) {
         let home = passwd().and_then(|text| find(&text, process.uid)).unwrap_or_else(|| "/".to_owned());
         if let Ok(entry) = CString::new(format!("HOME={home}")) {

@@ -35,17 +35,16 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
 
 /// What `create` and `run` share.
 pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateRequest<'a>, Fault> {
-    if parsed.operands.len() > 1 {
-        return Err(usage(format!("unexpected argument {:?}", parsed.operands[1])));
-    }
+    let id = parsed.only_id()?;
     Ok(CreateRequest {
         pid_file: parsed.value("pid-file").map(Path::new),
         preserve_fds: preserved(parsed)?,
+        listen_fds: listening(),
         pidfd_socket: parsed.value("pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),
         systemd_cgroup: global.systemd_cgroup,
-        ..CreateRequest::new(parsed.id()?)
+        ..CreateRequest::new(id)
     })
 }
 
@@ -54,14 +53,18 @@ pub(super) fn bundle(parsed: &Parsed, id: &str) -> Result<Bundle, Fault> {
     Bundle::load(Path::new(folder)).map_err(|fault| fault.in_container(id))
 }
 
+/// How many sockets were given to this process. Those of another are not ours, however the variables got here
+/// (sd_listen_fds(3)).
+fn listening() -> u32 {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u32>().ok());
+    let ours = number("LISTEN_PID") == Some(std::process::id());
+    number("LISTEN_FDS").filter(|_| ours).unwrap_or(0)
+}
+
 /// How many descriptors from 3 up are the container's: those of socket activation, then those of the flag. Called before
 /// anything is opened: a number that is free would be one of the runtime's own later.
 pub(super) fn preserved(parsed: &Parsed) -> Result<u32, Fault> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u32>().ok());
-    // Those of another process are not ours, however the variables got here (sd_listen_fds(3)).
-    let ours = number("LISTEN_PID") == Some(std::process::id());
-    let listen = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0);
-    let all = parsed.number("preserve-fds", 0)?.saturating_add(listen);
+    let all = parsed.number("preserve-fds", 0)?.saturating_add(listening());
     let open = |number: &u32| Path::new("/proc/self/fd").join(number.to_string()).symlink_metadata().is_ok();
     match (3..3_u32.saturating_add(all)).find(|number| !open(number)) {
         Some(number) => Err(usage(format!("--preserve-fds: descriptor {number} of {all} from 3 up is not open"))),

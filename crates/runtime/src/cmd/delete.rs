@@ -7,6 +7,6 @@ use std::process::ExitCode;
 
 pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[Flag::ShortSwitch("force", "f")], words, usize::MAX)?;
-    plimsoll_runtime::delete(&global.root()?, parsed.id()?, parsed.has("force"))?;
+    plimsoll_runtime::delete(&global.root()?, parsed.only_id()?, parsed.has("force"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[Flag::Switch("stats"), Flag::Value("interval")], words, usize::MAX)?;
-    let id = parsed.id()?;
+    let id = parsed.only_id()?;
     let interval = match parsed.value("interval") {
         None => Duration::from_secs(5),
         Some(text) => duration(text).ok_or_else(|| usage(format!("--interval: {text:?} is not a duration")))?,

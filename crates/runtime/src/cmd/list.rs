@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[Flag::Short("format", "f"), Flag::ShortSwitch("quiet", "q")], words, usize::MAX)?;
+    parsed.at_most(0)?;
     let list = plimsoll_runtime::list(&global.root()?)?;
     if parsed.has("quiet") {
         list.iter().for_each(|state| println!("{}", state.id));

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 pub(super) fn pause(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[], words, usize::MAX)?;
-    plimsoll_runtime::pause(&global.root()?, parsed.id()?)?;
+    plimsoll_runtime::pause(&global.root()?, parsed.only_id()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn resume(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[], words, usize::MAX)?;
-    plimsoll_runtime::resume(&global.root()?, parsed.id()?)?;
+    plimsoll_runtime::resume(&global.root()?, parsed.only_id()?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[Flag::Short("bundle", "b"), Flag::Switch("rootless")], words, usize::MAX)?;
+    parsed.at_most(0)?;
     let text = if parsed.has("rootless") { rootless()? } else { TEMPLATE.to_owned() };
     let path = Path::new(parsed.value("bundle").unwrap_or(".")).join("config.json");
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);

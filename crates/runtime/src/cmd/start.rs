@@ -7,6 +7,6 @@ use std::process::ExitCode;
 
 pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[], words, usize::MAX)?;
-    plimsoll_runtime::start(&global.root()?, parsed.id()?)?;
+    plimsoll_runtime::start(&global.root()?, parsed.only_id()?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 
 pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fault> {
     let parsed = parse(&[], words, usize::MAX)?;
-    super::print_json(&plimsoll_runtime::state(&global.root()?, parsed.id()?)?)
+    super::print_json(&plimsoll_runtime::state(&global.root()?, parsed.only_id()?)?)
 }

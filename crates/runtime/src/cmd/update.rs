@@ -50,7 +50,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     {
         global.log.warn("Kernel memory settings are ignored");
     }
-    plimsoll_runtime::update(&root, parsed.id()?, resources, &schemata)?;
+    plimsoll_runtime::update(&root, parsed.only_id()?, resources, &schemata)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::hooks::Place;
-use crate::plan::{Agent, Plan};
+use crate::plan::{Agent, MountPlan, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
@@ -138,7 +138,10 @@ fn steps(
     };
     let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
-    limit_devices(root, &cgroup, &plan)?;
+    let device_mounts = device_mounts(&plan);
+    if !device_mounts {
+        limit_devices(root, &cgroup, &plan)?;
+    }
     if !record.hooks.poststop.is_empty() {
         rollback.push_last(Undo::Poststop(Box::new(record.clone())));
     }
@@ -147,16 +150,24 @@ fn steps(
         release_ahead(&ours)?;
     }
     await_ready(&ours, &record, &needs)?;
+    if device_mounts {
+        limit_devices(root, &cgroup, &plan)?;
+    }
     filter.as_ref().map_or(Ok(()), |filter| filter.keep(&folder))?;
     Record::publish(&folder)?;
     drop(held);
+    tell(&request, child, &pidfd)?;
+    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, released })
+}
+
+fn tell(request: &CreateRequest<'_>, child: Pid, pidfd: &OwnedFd) -> Result<(), Fault> {
     if let Some(path) = request.pid_file {
         write_pid(path, child)?;
     }
-    if let Some(socket) = &request.pidfd_socket {
-        send_pidfd(socket, "standard", &pidfd)?;
+    match &request.pidfd_socket {
+        Some(socket) => send_pidfd(socket, "standard", pidfd),
+        None => Ok(()),
     }
-    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, released })
 }
 
 /// Whether this side has nothing to answer and nothing to do between the moment when the init is ready and its release. Then it
@@ -167,7 +178,11 @@ fn nothing_between(plan: &Plan, filter: Option<&HandedOver>, request: &CreateReq
     let hooks = [&hooks.prestart, &hooks.create_runtime, &hooks.create_container, &hooks.start_container];
     let listens = filter.is_some_and(|filter| filter.listens);
     let told = request.pid_file.is_some() || request.pidfd_socket.is_some();
-    hooks.iter().all(|hooks| hooks.is_empty()) && plan.net_devices.is_empty() && !listens && !told
+    hooks.iter().all(|hooks| hooks.is_empty())
+        && !device_mounts(plan)
+        && plan.net_devices.is_empty()
+        && !listens
+        && !told
 }
 
 /// Until the program is being executed or the child has failed.
@@ -182,7 +197,8 @@ fn release_ahead(channel: &Channel) -> Result<(), Fault> {
 
 /// Everything that can be refused without making anything.
 fn decide(root: &Root, spec: Spec, bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
-    let plan = Plan::new(spec, bundle)?;
+    let mut plan = Plan::new(spec, bundle)?;
+    plan.process.activated(request.listen_fds);
     terminal_agrees(&plan, request)?;
     lsm::check(&plan.process, "/process")?;
     lsm::check_mount_label(plan.mount_label.as_ref())?;
@@ -257,6 +273,11 @@ fn make_cgroup(root: &Root, plan: &Plan, folder: &Path, id: &str, rollback: &mut
             Ok(cgroup)
         }
     }
+}
+
+/// Then devices are denied only when everything is mounted.
+fn device_mounts(plan: &Plan) -> bool {
+    plan.mounts.iter().any(MountPlan::opens_device)
 }
 
 /// A program for devices needs CAP_BPF of the host.

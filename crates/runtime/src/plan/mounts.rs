@@ -63,6 +63,11 @@ impl MountPlan {
         matches!(&self.kind, MountKind::New { filesystem, .. } if filesystem == name)
     }
 
+    /// Whether it may need a device of the host that the container's rules deny.
+    pub(crate) fn opens_device(&self) -> bool {
+        matches!(&self.kind, MountKind::New { source: Some(source), .. } if source.starts_with('/'))
+    }
+
     /// SELinux labels no file of procfs and sysfs by mount, and message queues only one by one.
     fn label(&mut self, label: &str) {
         if let MountKind::New { filesystem, data, .. } = &mut self.kind

@@ -34,6 +34,14 @@ pub(crate) struct ProcessPlan {
 }
 
 impl ProcessPlan {
+    /// Says by sd_listen_fds(3) that `count` sockets are waiting from descriptor 3 up.
+    pub(crate) fn activated(&mut self, count: u32) {
+        if count > 0 {
+            let entries = [format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()];
+            self.env.extend(entries.into_iter().filter_map(|entry| CString::new(entry).ok()));
+        }
+    }
+
     pub(crate) fn new(process: &Process, pointer: &str) -> Result<Self, Fault> {
         let args = strings(&process.args, &format!("{pointer}/args"))?;
         if args.first().is_none_or(|program| program.is_empty()) {

@@ -82,6 +82,7 @@ fn kills() -> Vec<Case> {
 fn deletes() -> Vec<Case> {
     vec![
         Case::life("delete-of-stopped", DELETE, |s| { s.bundle.args(&["true"]); s.create().ok(); s.of(&["start"]).ok(); s.becomes("stopped"); let code = s.of(&["delete"]).code; code_and_status(s, code) }, "0 none"),
+        Case::life("an-argument-too-many", DELETE, |s| { s.sleeping(); let id = s.id.clone(); let code = s.verb(&["delete", "--force", &id, "x"]).code; code_and_status(s, code) }, "1 running"),
         Case::life("delete-of-running", DELETE, |s| { s.sleeping(); let code = s.of(&["delete"]).code; code_and_status(s, code) }, "1 running"),
         Case::life("delete-of-created", DELETE, |s| { s.bundle.args(&["sleep", "1000"]); s.create().ok(); let code = s.of(&["delete"]).code; code_and_status(s, code) }, "0 none").argued("The program has not run: nothing is lost. runc kills it and deletes; crun refuses."),
         Case::life("delete-by-force-of-running", "runc(8) delete --force", |s| { s.sleeping(); let code = s.of(&["delete", "--force"]).code; code_and_status(s, code) }, "0 none"),

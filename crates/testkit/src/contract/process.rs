@@ -50,6 +50,7 @@ fn environment() -> Vec<Case> {
             "PATH=/bin\nA=b c\nEMPTY=\nEQUALS=a=b\nHOME=/nowhere\n"),
         Case::run("env-last-of-two", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin", "A=1", "A=2", "HOME=/"])).args(&["env"]); }, "", "PATH=/bin\nA=2\nHOME=/\n"),
         Case::run("env-home-from-passwd", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin"])).set("/process/user", json!({ "uid": 1000, "gid": 1000 })); }, "echo $HOME", "/home/user\n"),
+        Case::run("env-home-empty", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin", "HOME="])).set("/process/user", json!({ "uid": 1000, "gid": 1000 })); }, "echo $HOME", "/home/user\n"),
         Case::run("env-home-of-an-unknown-user", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin"])).set("/process/user", json!({ "uid": 4711, "gid": 4711 })); }, "echo $HOME", "/\n"),
         Case::run("env-newline-in-a-value", PROCESS, |b| { b.set("/process/env", json!(["PATH=/bin", "A=b\nc:d"])); }, "echo \"$A\"; wc -l < /etc/passwd", "b\nc:d\n2\n"),
         Case::run("env-of-the-caller-stays-out", PROCESS, as_it_is, "env | grep -c -E 'CARGO|PLIMSOLL|SSH' || true", "0\n"),
