@@ -2,6 +2,7 @@
 
 use crate::hooks::Place;
 use crate::parent::init::{self, Release, Waiting};
+use crate::parent::talk;
 use crate::record::Record;
 use crate::sync::Message;
 use crate::{Bundle, Root, Stdio, delete, hooks};
@@ -67,8 +68,8 @@ pub fn create(token: &SingleThread, root: &Root, bundle: Bundle, request: Create
 /// `create` and `start` in one: returns once the program is being executed. When it cannot be, everything is removed again.
 pub fn run(token: &SingleThread, root: &Root, bundle: Bundle, request: CreateRequest<'_>) -> Result<Created, Fault> {
     let waiting = init::make(token, root, bundle, request, Release::Channel)?;
-    let release = || if waiting.released { Ok(()) } else { init::answer(&waiting.channel, &Message::Execute) };
-    let executed = release().and_then(|()| init::await_exec(&waiting.channel));
+    let release = || if waiting.released { Ok(()) } else { talk::answer(&waiting.channel, &Message::Execute) };
+    let executed = release().and_then(|()| talk::await_exec(&waiting.channel));
     match executed.and_then(|()| started(&waiting.record)) {
         Ok(()) => Ok(waiting.created),
         Err(fault) => Err(abandon(root, waiting, fault)),

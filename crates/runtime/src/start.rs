@@ -2,7 +2,8 @@
 
 use crate::create::started;
 use crate::fault::At;
-use crate::parent::init::{await_exec, start_address};
+use crate::parent::init::start_address;
+use crate::parent::talk::await_exec;
 use crate::record::{Record, START_SOCKET};
 use crate::sync::{Channel, Message};
 use crate::{Root, kill};

@@ -124,7 +124,11 @@ fn descriptors_of_socket_activation() {
     for runtime in runtimes().into_iter().filter(|runtime| runtime.0 != "crun") {
         for (pid, seen) in [("$$", "kept\n1 1\n"), ("1", "none\n")] {
             let mut case = Case::new();
-            case.made.args(&["/bin/sh", "-c", "cat <&3 2>/dev/null && echo $LISTEN_FDS $LISTEN_PID || echo none$LISTEN_FDS"]);
+            case.made.args(&[
+                "/bin/sh",
+                "-c",
+                "cat <&3 2>/dev/null && echo $LISTEN_FDS $LISTEN_PID || echo none$LISTEN_FDS",
+            ]);
             let mut inner = runtime.command(&case.scratch);
             inner.args(["run", "--bundle"]).arg(&case.made.path).arg(case.scratch.id(runtime.0));
             let words = std::iter::once(inner.get_program()).chain(inner.get_args());

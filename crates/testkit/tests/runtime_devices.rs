@@ -1,5 +1,6 @@
 //! Devices of the host under a container's rules.
 #![cfg(feature = "privileged")]
+#![allow(clippy::print_stderr, reason = "a test that cannot test must be heard")]
 
 use plimsoll_testkit::runtimes::runtimes;
 use plimsoll_testkit::{Scratch, bundle, run};
@@ -15,7 +16,9 @@ impl Loop {
         let image = scratch.file("image", vec![0; 4 << 20]);
         for needed in ["mkfs.ext4", "losetup"] {
             if Command::new(needed).arg("-V").output().is_err() {
-                println!("NOT TESTED: mounts of block devices: {needed} is not here (apt-get install e2fsprogs mount)");
+                eprintln!(
+                    "NOT TESTED: mounts of block devices: {needed} is not here (apt-get install e2fsprogs mount)"
+                );
                 return None;
             }
         }

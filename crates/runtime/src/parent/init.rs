@@ -4,24 +4,22 @@ use super::cgroup::{self, Cgroup};
 use super::filter::{self, HandedOver};
 use super::loopback;
 use super::lsm;
-use super::net_devices::{self, NetDevice};
-use super::notify;
 use super::rdt::{self, Rdt};
 use super::sources::Sources;
 use super::spawn::{PidNamespace, spawn, spawn_inside};
+use super::talk::{Needs, await_ready, died};
 use super::undo::{Rollback, Undo, remove_groups};
 use super::users;
 use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
-use crate::hooks::Place;
-use crate::plan::{Agent, MountPlan, Plan};
+use crate::plan::{MountPlan, Plan};
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
-use crate::{CreateRequest, Created, Root, hooks};
+use crate::{CreateRequest, Created, Root};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::{Spec, Status};
+use plimsoll_spec::runtime::Spec;
 use plimsoll_sys::process::{Fork, Namespaces};
 use plimsoll_sys::{SingleThread, file};
 use rustix::io::Errno;
@@ -323,54 +321,6 @@ pub(crate) fn start_address(folder: &Path, what: impl Fn() -> String) -> Result<
     Ok((dir, address))
 }
 
-/// What the child may ask for.
-struct Needs<'a> {
-    child: Pid,
-    pidfd: &'a OwnedFd,
-    agent: Option<&'a Agent>,
-    net_devices: &'a [NetDevice],
-}
-
-/// Answers the child until it is ready.
-fn await_ready(channel: &Channel, record: &Record, needs: &Needs<'_>) -> Result<(), Fault> {
-    loop {
-        let message = channel.receive().at("sync", "recv", "", || "the container's process cannot be heard".into())?;
-        match message {
-            Some(Message::Ready) => return Ok(()),
-            Some(Message::Failed(fault)) => return Err(fault),
-            Some(Message::Entered) => {
-                net_devices::give(needs.net_devices, needs.child)?;
-                answer(channel, &Message::Moved)?;
-            }
-            Some(Message::Mounted) => {
-                let (state, place) = (record.state_as(Status::Creating), Place::Runtime { bundle: &record.bundle });
-                hooks::run(&record.hooks.prestart, "/hooks/prestart", &state, place)?;
-                hooks::run(&record.hooks.create_runtime, "/hooks/createRuntime", &state, place)?;
-                answer(channel, &Message::Enter)?;
-            }
-            Some(Message::Listener(number)) => {
-                let state = record.state_as(Status::Creating);
-                notify::serve(channel, needs.pidfd, number, needs.agent, record.pid, &state)?;
-            }
-            Some(other) => return Err(out_of_turn(&other)),
-            None => return Err(died()),
-        }
-    }
-}
-
-pub(crate) fn answer(channel: &Channel, message: &Message) -> Result<(), Fault> {
-    channel.send(message).at("sync", "send", "", || "the container's process does not listen".into())
-}
-
-fn out_of_turn(message: &Message) -> Fault {
-    Fault::new(Layer::OciRuntime, "sync", format!("the child said {message:?} out of turn"))
-}
-
-pub(crate) fn died() -> Fault {
-    Fault::new(Layer::OciRuntime, "sync", "the container's process ended before its program was executed")
-        .hint("it may have been killed: by a signal, or because the memory limit is too small to start")
-}
-
 fn record(
     plan: &Plan,
     request: &CreateRequest<'_>,
@@ -411,14 +361,4 @@ pub(crate) fn write_pid(path: &Path, pid: Pid) -> Result<(), Fault> {
 pub(crate) fn send_pidfd(socket: &OwnedFd, of: &str, pidfd: &OwnedFd) -> Result<(), Fault> {
     plimsoll_sys::message::send_fd(socket, of.as_bytes(), pidfd.as_fd())
         .at("save", "sendmsg", "", || "cannot send the pidfd to its socket".into())
-}
-
-/// After `Execute`: waits until the program is being executed, or for the fault.
-pub(crate) fn await_exec(channel: &Channel) -> Result<(), Fault> {
-    match channel.receive() {
-        Ok(None) => Ok(()),
-        Ok(Some(Message::Failed(fault))) => Err(fault),
-        Ok(Some(other)) => Err(out_of_turn(&other)),
-        Err(error) => Err(error).at("sync", "recv", "", || "the container's process cannot be heard".into()),
-    }
 }

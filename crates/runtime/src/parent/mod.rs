@@ -12,5 +12,6 @@ pub(crate) mod notify;
 pub(crate) mod rdt;
 pub(crate) mod sources;
 pub(crate) mod spawn;
+pub(crate) mod talk;
 pub(crate) mod undo;
 pub(crate) mod users;

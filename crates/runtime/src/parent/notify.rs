@@ -1,7 +1,7 @@
 //! A seccomp filter that notifies: its listener goes from the child, who loaded the filter, to the agent that the config names
 //! (config-linux.md, "The Container Process State").
 
-use super::init::answer;
+use super::talk::answer;
 use crate::fault::{At, Os};
 use crate::hooks::state_json;
 use crate::plan::Agent;
@@ -53,7 +53,7 @@ fn listener(channel: &Channel, pidfd: &OwnedFd, number: i32) -> Result<OwnedFd, 
             match channel.take().at("seccomp", "recvmsg", "", what)? {
                 (Some(listener), _) => Ok(listener),
                 (None, Some(Message::Failed(fault))) => Err(fault),
-                (None, _) => Err(super::init::died()),
+                (None, _) => Err(super::talk::died()),
             }
         }
         other => other.at("seccomp", "pidfd_getfd", "", what),

@@ -1,7 +1,7 @@
 //! The clone itself, with the pid namespace dance: `setns` of a pid namespace takes effect in children only, so the parent
 //! joins it, clones, and goes back. One clone, no process in between, unless a user namespace has to be joined first.
 
-use super::init::died;
+use super::talk::died;
 use crate::fault::At;
 use crate::sync::{Channel, Message};
 use plimsoll_fault::{Fault, Kind, Layer};
