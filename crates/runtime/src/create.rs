@@ -3,7 +3,7 @@
 use crate::hooks::Place;
 use crate::parent::init::{self, Release, Waiting};
 use crate::parent::talk;
-use crate::record::Record;
+use crate::record::{Published, Record};
 use crate::sync::Message;
 use crate::{Bundle, Root, Stdio, delete, hooks};
 use plimsoll_fault::Fault;
@@ -56,6 +56,8 @@ pub struct Created {
     /// In the caller's pid namespace.
     pub pid: Pid,
     pub pidfd: OwnedFd,
+    /// Of a program that [`run`] released ahead.
+    pub(crate) published: Option<Box<Published>>,
 }
 
 /// Makes the container and returns with its init waiting for [`crate::start`]. The init is a direct child of the caller

@@ -6,7 +6,7 @@ use crate::parent::cgroup::locate;
 use crate::parent::rdt;
 use crate::parent::undo::remove_groups;
 use crate::record::Record;
-use crate::{Root, hooks, kill};
+use crate::{Created, Root, hooks, kill};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::{Spec, Status};
 use plimsoll_sys::cgroup::Group;
@@ -26,9 +26,23 @@ pub fn delete(root: &Root, id: &str, force: bool) -> Result<(), Fault> {
         Err(fault) if fault.class() == Kind::NotFound => return absent(root, id, force, fault),
         Err(fault) => return Err(fault),
     };
-    steps(&record, &folder, force).map_err(|fault| fault.in_container(id))?;
+    whole(root, &record, &folder, force)
+}
+
+/// `delete --force` of what [`crate::run`] made, once it has ended. What was kept of it is read again only if somebody has
+/// written it since.
+pub fn delete_ended(root: &Root, id: &str, created: &Created) -> Result<(), Fault> {
+    let folder = root.folder(id)?;
+    match &created.published {
+        Some(published) if published.is_current(&folder) => whole(root, &published.record, &folder, true),
+        _ => delete(root, id, true),
+    }
+}
+
+fn whole(root: &Root, record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
+    steps(record, folder, force).map_err(|fault| fault.in_container(&record.id))?;
     // The container is gone whatever its hooks say (runtime.md, "Lifecycle").
-    if let Err(fault) = poststop(&record) {
+    if let Err(fault) = poststop(record) {
         root.warn(&fault.to_string());
     }
     Ok(())
@@ -94,14 +108,17 @@ fn steps(record: &Record, folder: &Path, force: bool) -> Result<(), Fault> {
     }
     let own: Vec<PathBuf> = record.cgroups.iter().map(|(_, path)| path.clone()).collect();
     // A group that can be removed has nobody in it who would have to be looked for.
-    if !own.iter().all(|path| matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT))) {
+    let gone = |path: &PathBuf| matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT));
+    let left: Vec<PathBuf> = own.iter().filter(|path| !gone(path)).cloned().collect();
+    if !left.is_empty() {
         empty(record)?;
     }
+    let above: Vec<PathBuf> = record.made.iter().filter(|path| !own.contains(path)).cloned().collect();
     if let Some(unit) = &record.unit {
         unit.stop()?;
     }
     let first = own.first().map_or(Path::new(""), PathBuf::as_path);
-    remove_groups(&own, &record.made).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
+    remove_groups(&left, &above).at("delete", "rmdir", first, || "cannot remove the container's cgroup".into())?;
     rdt::remove(record.rdt.as_ref())?;
     Record::remove(folder).at("delete", "rmdir", folder, || "cannot remove the state folder".into())
 }

@@ -29,7 +29,7 @@ mod user;
 
 pub use bundle::Bundle;
 pub use create::{CreateRequest, Created, create, run};
-pub use delete::delete;
+pub use delete::{delete, delete_ended};
 pub use events::{Happened, OomWatch, Stats, stats};
 pub use exec::{ExecRequest, exec};
 pub use kill::kill;
@@ -50,7 +50,8 @@ pub use user::parse_user;
 /// # Errors
 /// What `create` would refuse before it makes anything, with the JSON pointer.
 pub fn check(config: &[u8], bundle: &std::path::Path) -> Result<(), plimsoll_fault::Fault> {
-    plan::Plan::new(bundle::parse(config)?, bundle).map(drop)
+    let plan = plan::Plan::new(bundle::parse(config)?, bundle)?;
+    plan.seccomp.map(|profile| plan::FilterPlan::new(&profile, config)).transpose().map(drop)
 }
 
 /// The names of the hook lists, in the order in which they run: for `features`.

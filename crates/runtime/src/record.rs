@@ -227,6 +227,29 @@ impl Record {
     }
 }
 
+/// A record as it was published, and by which file.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub record: Record,
+    /// A record is never written in place: another one has another inode, for the first is held open.
+    file: OwnedFd,
+}
+
+impl Published {
+    /// `held` is what [`Record::hold`] gave, which others wait for no longer.
+    pub(crate) fn of(held: OwnedFd, record: &Record) -> Result<Box<Self>, Fault> {
+        flock(&held, FlockOperation::Unlock).at("save", "flock", "", || "cannot let go of the state".into())?;
+        Ok(Box::new(Self { record: record.clone(), file: held }))
+    }
+
+    pub(crate) fn is_current(&self, folder: &Path) -> bool {
+        let (Ok(ours), Ok(there)) = (rustix::fs::fstat(&self.file), rustix::fs::stat(folder.join(STATE_FILE))) else {
+            return false;
+        };
+        (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    }
+}
+
 /// Waits while somebody holds the draft, but not for ever for one who stands still. Whether it is worth another look: the draft
 /// may become the record between two of them.
 fn await_publisher(folder: &Path) -> bool {

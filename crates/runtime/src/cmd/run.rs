@@ -33,7 +33,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let created = plimsoll_runtime::run(&token, &root, bundle, request)?;
     let exit = foreground.wait(&created)?;
     if !parsed.has("keep") {
-        plimsoll_runtime::delete(&root, id, true)?;
+        plimsoll_runtime::delete_ended(&root, id, &created)?;
     }
     Ok(super::foreground::exit_code(exit))
 }

@@ -14,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::plan::{MountPlan, Plan};
-use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
+use crate::record::{CONFIG_FILE, Published, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
 use crate::{CreateRequest, Created, Root};
@@ -153,9 +153,9 @@ fn steps(
     }
     filter.as_ref().map_or(Ok(()), |filter| filter.keep(&folder))?;
     Record::publish(&folder)?;
-    drop(held);
+    let published = held.map(|held| Published::of(held, &record)).transpose()?;
     tell(&request, child, &pidfd)?;
-    Ok(Waiting { created: Created { pid: child, pidfd }, channel: ours, record, released })
+    Ok(Waiting { created: Created { pid: child, pidfd, published }, channel: ours, record, released })
 }
 
 fn tell(request: &CreateRequest<'_>, child: Pid, pidfd: &OwnedFd) -> Result<(), Fault> {
