@@ -17,6 +17,7 @@ const CONTRACTS: &[Contract] = &[
     Contract {
         name: "shim",
         roots: &[
+            "containerd/bootstrap/v1.proto",
             "containerd/cgroups/v1.proto",
             "containerd/cgroups/v2.proto",
             "containerd/events/forward.proto",

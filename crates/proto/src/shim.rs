@@ -7,6 +7,7 @@ mod generated {
 
 pub use generated::containerd::events;
 pub use generated::containerd::runc::v1 as runc;
+pub use generated::containerd::runtime::bootstrap::v1 as bootstrap;
 pub use generated::containerd::runtime::sandbox::v1 as sandbox;
 pub use generated::containerd::services::events::ttrpc::v1 as forward;
 pub use generated::containerd::task::v2 as task_v2;
@@ -35,6 +36,8 @@ pub mod type_url {
     pub const METRICS_V2: &str = "io.containerd.cgroups.v2.Metrics";
     /// An OCI `Process` as JSON, in `ExecProcessRequest.spec`.
     pub const OCI_PROCESS: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+    /// `linux.resources` of an OCI spec as JSON, in `UpdateTaskRequest.resources`.
+    pub const OCI_RESOURCES: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
     /// A `plimsoll_fault::Fault` as JSON, in the details of a ttrpc status.
     pub const FAULT: &str = "plimsoll.dev/fault.v1";
 }

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// Where sockets live when the daemon does not say.
 const SOCKET_FOLDER: &str = "/run/plimsoll/s";
 
+/// Where containerd takes events over ttrpc.
+pub(crate) const EVENTS_ADDRESS: &str = "TTRPC_ADDRESS";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Start,
@@ -24,6 +27,8 @@ pub(crate) struct Args {
     pub(crate) id: String,
     /// The daemon's socket.
     pub(crate) address: String,
+    /// Where the daemon takes events over ttrpc.
+    pub(crate) events: Option<String>,
     pub(crate) bundle: Option<PathBuf>,
     pub(crate) socket_dir: PathBuf,
     pub(crate) socket: PathBuf,
@@ -37,6 +42,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, Fau
         namespace: String::new(),
         id: String::new(),
         address: String::new(),
+        events: std::env::var(EVENTS_ADDRESS).ok().filter(|address| !address.is_empty()),
         bundle: None,
         socket_dir: PathBuf::from(SOCKET_FOLDER),
         socket: PathBuf::new(),

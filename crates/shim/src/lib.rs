@@ -23,7 +23,7 @@ use plimsoll_fault::Fault;
 pub fn run(words: impl IntoIterator<Item = String>) -> Result<(), Fault> {
     let args = args::parse(words)?;
     match args.verb {
-        Verb::Start => cmd::start::run(&args),
+        Verb::Start => cmd::start::run(args),
         Verb::Delete => cmd::delete::run(&args),
         Verb::Serve => cmd::serve::run(&args),
         Verb::Info => cmd::info::info(),

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Obtains the other side's real software for tests, demo and benchmarks, by ordinary package clients only.
-# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles podman docker youki
+# usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd containerd_2 nginx-debs seccomp-profiles podman docker youki
 #        runtime-tools (or "all")
 # Programs go to ${PLIMSOLL_CACHE:-~/.cache/plimsoll}/peers/<name>-<version>/, with links in peers/bin/. What is there already
 # is used as it is, so a second run needs no network. PLIMSOLL_REFRESH=1 obtains packages anew.
@@ -119,6 +119,24 @@ get_runc() {
     [ -x "$bin/runc" ] || apt_install "runc links libseccomp" libseccomp-dev pkg-config gcc libc6-dev || true
     go_build runc github.com/opencontainers/runc github.com/opencontainers/runc 1 main.version "seccomp urfave_cli_no_docs" ||
         lack "runc >= 1.3" "install Go >= 1.26 and libseccomp-dev (the Go module github.com/opencontainers/runc is built once)"
+}
+
+# A current containerd beside the distribution's: the programs get the suffix -2.
+get_containerd_2() {
+    module=github.com/containerd/containerd/v2
+    version=$(awk -v m="$module" '$1 == m && $2 ~ /^v/ { print $2; exit }' "$here/containerd/go.mod")
+    tree=$cache/containerd-$version
+    if [ ! -x "$tree/ctr" ]; then
+        command -v go >/dev/null || { lack "containerd 2" "install Go >= 1.26 (the Go module $module is built once)"; return 0; }
+        say "building containerd $version from its Go module (once; minutes)"
+        (cd "$here/containerd" && mkdir -p "$tree" && export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -mod=readonly -p=${PLIMSOLL_GO_JOBS:-2}" &&
+            for program in containerd ctr; do
+                nice -n 10 go build -trimpath -tags "no_btrfs no_devmapper no_zfs no_tracing" -ldflags "-s -w -X $module/version.Version=${version#v}" \
+                    -o "$tree/$program" "$module/cmd/$program" || exit 1
+            done) >"$cache/go-containerd.log" 2>&1 ||
+            { tail -5 "$cache/go-containerd.log" >&2; lack "containerd 2" "see $cache/go-containerd.log"; return 0; }
+    fi
+    for program in containerd ctr; do ln -sfn "$tree/$program" "$bin/$program-2"; done
 }
 
 # Debian sid's crun with its own libraries, started by its own loader; the machine's packages stay as they are.
@@ -240,7 +258,7 @@ get_nginx_debs() {
 }
 
 [ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
-[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd nginx-debs seccomp-profiles podman docker youki runtime-tools
+[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd containerd_2 nginx-debs seccomp-profiles podman docker youki runtime-tools
 for name in "$@"; do
     case $name in
         crictl) get_crictl ;;
@@ -251,6 +269,7 @@ for name in "$@"; do
         registry | docker-registry) get_registry ;;
         skopeo) get_skopeo ;;
         containerd) get_containerd ;;
+        containerd_2) get_containerd_2 ;;
         cni) get_cni ;;
         nginx-debs) get_nginx_debs ;;
         seccomp-profiles) get_seccomp_profiles ;;

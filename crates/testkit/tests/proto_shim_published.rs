@@ -15,6 +15,7 @@ const CGROUPS_VERSION: &str = "v3.0.5";
 const FILES: &[&str] = &[
     "events/sandbox.proto",
     "events/task.proto",
+    "runtime/bootstrap/v1/bootstrap.proto",
     "runtime/sandbox/v1/sandbox.proto",
     "runtime/task/v2/shim.proto",
     "runtime/task/v3/shim.proto",
@@ -29,6 +30,7 @@ const WHOLE: &[&str] = &[
     "containerd.task.v2",
     "containerd.task.v3",
     "containerd.v1.types",
+    "containerd.runtime.bootstrap.v1",
     "containerd.runtime.sandbox.v1",
     "containerd.services.events.ttrpc.v1",
     "containerd.runc.v1",

@@ -1,4 +1,4 @@
-//! Our shim under somebody else's daemon: the distribution's containerd runs containers with it by `ctr`.
+//! Our shim under somebody else's daemon: the distribution's containerd and a current one run containers with it by `ctr`.
 #![cfg(feature = "privileged")]
 
 use plimsoll_testkit::bundle::busybox_rootfs;
@@ -10,9 +10,14 @@ use std::time::{Duration, Instant};
 
 const RUNTIME: &str = "io.containerd.plimsoll.v1";
 
+/// Names of containerd and its ctr. The distribution's begins shims by command line and environment, the current one by
+/// parameters on standard input.
+const CONTAINERDS: [[&str; 2]; 2] = [["containerd", "ctr"], ["containerd-2", "ctr-2"]];
+
 /// A private containerd that finds our shim in its PATH.
 struct Containerd {
     program: PathBuf,
+    ctr: PathBuf,
     config: PathBuf,
     socket: PathBuf,
     scratch: Scratch,
@@ -20,11 +25,13 @@ struct Containerd {
 }
 
 impl Containerd {
-    fn start() -> Containerd {
+    fn start([daemon, ctr]: [&str; 2]) -> Containerd {
         let scratch = Scratch::new();
         let socket = scratch.join("c.sock");
+        // The CRI's ids in 1.x and in 2.x.
+        let disabled = ["grpc.v1.cri", "cri.v1.runtime", "cri.v1.images"].map(|id| format!("io.containerd.{id}"));
         let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = {disabled:?}\n\
              [grpc]\naddress = {socket:?}\n[ttrpc]\naddress = \"{}.ttrpc\"\n",
             scratch.dir("root"),
             scratch.dir("state"),
@@ -32,8 +39,9 @@ impl Containerd {
         );
         let config = scratch.file("config.toml", config);
         busybox_rootfs(&scratch.dir("rootfs"));
-        let program = peers::need("containerd").canonicalize().expect("containerd");
-        let mut containerd = Containerd { program, config, socket, scratch, pid: 0 };
+        let program = peers::need(daemon).canonicalize().expect("containerd");
+        let ctr = if daemon == "containerd" { program.with_file_name(ctr) } else { peers::need(ctr) };
+        let mut containerd = Containerd { program, ctr, config, socket, scratch, pid: 0 };
         containerd.run_daemon();
         containerd
     }
@@ -60,15 +68,14 @@ impl Containerd {
     }
 
     fn ctr(&self, args: &[&str]) -> Output {
-        let mut command = self.scratch.command(self.program.with_file_name("ctr"));
+        let mut command = self.scratch.command(&self.ctr);
         command.arg("-a").arg(&self.socket).args(args);
         with_deadline(&mut command, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// As [`Containerd::ctr`], on a terminal, which ctr insists on for `-t`. No argument may need quotes.
     fn ctr_on_terminal(&self, args: &[&str]) -> Output {
-        let ctr = self.program.with_file_name("ctr");
-        let line = format!("{} -a {} {}", ctr.display(), self.socket.display(), args.join(" "));
+        let line = format!("{} -a {} {}", self.ctr.display(), self.socket.display(), args.join(" "));
         let mut command = self.scratch.command("script");
         command.args(["-qec", &line, "/dev/null"]);
         with_deadline(&mut command, Duration::from_secs(30)).unwrap_or_else(|why| panic!("{why}"))
@@ -106,7 +113,11 @@ impl Containerd {
 
 #[test]
 fn ctr_runs_containers_and_gets_their_output_and_codes() {
-    let containerd = Containerd::start();
+    CONTAINERDS.into_iter().for_each(ctr_runs_containers_and_gets_their_output_and_codes_of);
+}
+
+fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&str; 2]) {
+    let containerd = Containerd::start(names);
     let seen = containerd.run(&["--rm"], &containerd.scratch.id("one"), "echo out; echo err >&2; exit 42");
     assert_eq!((seen.code, seen.stdout.as_str(), seen.stderr.contains("err")), (42, "out\n", true), "{seen:?}");
     std::thread::scope(|scope| {
@@ -126,12 +137,22 @@ fn ctr_runs_containers_and_gets_their_output_and_codes() {
 
 #[test]
 fn a_containers_life_goes_on_while_containerd_is_dead() {
-    let mut containerd = Containerd::start();
+    CONTAINERDS.into_iter().for_each(a_containers_life_goes_on_while_containerd_is_dead_of);
+}
+
+fn a_containers_life_goes_on_while_containerd_is_dead_of(names: [&str; 2]) {
+    let mut containerd = Containerd::start(names);
     // The state of the runtime is one for all containerds of a machine.
     let id = containerd.scratch.id("life");
     let id = id.as_str();
     let seen = containerd.run(&["-d"], id, "trap 'exit 7' TERM; while :; do sleep 0.05; done");
     assert_eq!(seen.code, 0, "{seen:?}");
+    if names == CONTAINERDS[1] {
+        // What it took the answer for: an address alone would be version 2.
+        let kept = format!("state/io.containerd.runtime.v2.task/default/{id}/bootstrap.json");
+        let kept = std::fs::read_to_string(containerd.scratch.join(kept)).expect("the shim's answer");
+        assert!(kept.contains("\"version\":3") && kept.contains("\"protocol\":\"ttrpc\""), "{kept}");
+    }
     let seen = containerd.exec(id, "e1", "echo in; exit 3");
     assert_eq!((seen.code, seen.stdout.as_str()), (3, "in\n"), "{seen:?}");
     let metrics = containerd.ctr(&["task", "metrics", id]).ok();
@@ -151,7 +172,11 @@ fn a_containers_life_goes_on_while_containerd_is_dead() {
 
 #[test]
 fn ctr_gives_a_terminal() {
-    let containerd = Containerd::start();
+    CONTAINERDS.into_iter().for_each(ctr_gives_a_terminal_of);
+}
+
+fn ctr_gives_a_terminal_of(names: [&str; 2]) {
+    let containerd = Containerd::start(names);
     let id = containerd.scratch.id("tty");
     let id = id.as_str();
     assert_eq!(containerd.run(&["-d"], id, "sleep 1000").code, 0);

@@ -183,6 +183,13 @@ impl Shim {
         self.task("Resume", &wire::ResumeRequest { id: id.to_owned() }, Some(self.work)).await
     }
 
+    /// New limits. `resources`: `linux.resources` of an OCI spec as JSON; what it does not name stays.
+    pub async fn update(&self, id: &str, resources: Vec<u8>) -> Result<()> {
+        let resources = Some(prost_types::Any { type_url: type_url::OCI_RESOURCES.to_owned(), value: resources });
+        let message = wire::UpdateTaskRequest { id: id.to_owned(), resources, annotations: Default::default() };
+        self.task("Update", &message, Some(self.work)).await
+    }
+
     /// The shim's own pid.
     pub async fn pid(&self, id: &str) -> Result<u32> {
         let answer: wire::ConnectResponse =

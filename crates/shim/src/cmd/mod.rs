@@ -1,5 +1,6 @@
 //! The verbs of the shim binary; a file each.
 
+mod bootstrap;
 pub(crate) mod delete;
 pub(crate) mod info;
 pub(crate) mod serve;

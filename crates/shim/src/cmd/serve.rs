@@ -9,9 +9,6 @@ use rustix::fs::{Mode, OFlags};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-/// Where containerd takes events over ttrpc.
-const EVENTS_ADDRESS: &str = "TTRPC_ADDRESS";
-
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let token = SingleThread::prove().map_err(|e| fault("the shim must have one thread").because(&e))?;
     seal(&token)?;
@@ -27,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let log = Log::open();
     // The bundle of the first container may go while others run.
     rustix::process::chdir("/").map_err(|e| fault("cannot leave the bundle's folder").because(&e))?;
-    let events = std::env::var_os(EVENTS_ADDRESS).filter(|address| !address.is_empty()).map(PathBuf::from);
+    let events = args.events.as_ref().map(PathBuf::from);
     let settings = Settings { namespace: args.namespace.clone(), events };
     let mut server =
         Server::new(token, settings, listener, log).map_err(|e| fault("cannot set up the server").because(&e))?;

@@ -1,12 +1,12 @@
 //! `start`: finds the pod's shim or starts one, and prints where it listens.
 
-use crate::args::Args;
+use super::bootstrap;
+use crate::args::{Args, EVENTS_ADDRESS};
 use crate::durable::read_bounded;
 use crate::server::{bind, reachable, socket_path};
 use plimsoll_fault::{Fault, Layer};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,31 +17,22 @@ const CONFIG_LIMIT: u64 = 4 << 20;
 /// Containers with equal values share a shim, in order of precedence.
 const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
-/// The daemon tells by this variable which answers it reads; before containerd 1.7 there is none.
-const MAX_VERSION: &str = "MAX_SHIM_VERSION";
-
 #[derive(Deserialize)]
 struct Annotated {
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Serialize)]
-struct Bootstrap<'a> {
-    version: u32,
-    address: &'a str,
-    protocol: &'a str,
-}
-
-pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+pub(crate) fn run(args: Args) -> Result<(), Fault> {
+    let (args, form) = bootstrap::read(args)?;
     let group = group(Path::new("config.json"))?.unwrap_or_else(|| args.id.clone());
     let socket = socket_path(&args.socket_dir, &args.address, &args.namespace, &group);
     if !reachable(&socket) {
-        launch(args, &socket)?;
+        launch(&args, &socket)?;
     }
     let address = format!("unix://{}", socket.display());
     leave_address(&address)?;
-    print(&address)
+    bootstrap::answer(form, &address)
 }
 
 /// containerd before 2.0 finds a running shim again, after its own restart, by this file in the bundle.
@@ -71,6 +62,9 @@ fn launch(args: &Args, socket: &Path) -> Result<(), Fault> {
     command.arg0("containerd-shim-plimsoll-v1");
     command.arg("-namespace").arg(&args.namespace).arg("-id").arg(&args.id).arg("-address").arg(&args.address);
     command.arg("-socket").arg(socket).arg("serve");
+    if let Some(events) = &args.events {
+        command.env(EVENTS_ADDRESS, events);
+    }
     command.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(Stdio::null());
     match command.spawn() {
         Ok(_) => Ok(()),
@@ -82,17 +76,6 @@ fn launch(args: &Args, socket: &Path) -> Result<(), Fault> {
             })
         }
     }
-}
-
-fn print(address: &str) -> Result<(), Fault> {
-    let most = std::env::var(MAX_VERSION).ok().and_then(|text| text.parse::<u32>().ok());
-    let text = match most {
-        // The first form of the contract: nothing but the address, Task v2.
-        None | Some(0..=2) => address.to_owned(),
-        Some(_) => serde_json::to_string(&Bootstrap { version: 3, address, protocol: "ttrpc" })
-            .map_err(|e| fault("cannot write the answer").because(&e))?,
-    };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|e| fault("cannot write the answer").because(&e))
 }
 
 fn fault(what: &str) -> Fault {

@@ -35,6 +35,7 @@ const TASK: &[(&str, Method)] = &[
     ("Kill", task::kill::handle),
     ("Exec", task::exec::handle),
     ("Stats", task::stats::handle),
+    ("Update", task::update::handle),
     ("ResizePty", task::resize_pty::handle),
     ("CloseIO", task::close_io::handle),
     ("Wait", task::wait::handle),

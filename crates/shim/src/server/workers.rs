@@ -135,6 +135,7 @@ impl Server {
             Job::Create { id, reply } => task::create::finish(self, &id, reply, end),
             Job::Start { id, reply } => task::start::finish(self, &id, reply, end.result()),
             Job::StartExec { key, reply } => task::start::finish_exec(self, &key, reply, end.result()),
+            Job::Update { id, reply } => task::update::finish(self, &id, reply, end.result()),
             Job::Freeze { id, verb, reply } => task::freeze::finish(self, &id, verb, reply, end.result()),
             Job::KillAll { reply } => task::kill::finish(self, reply, end.result()),
             Job::Delete { id } => task::delete::finish(self, &id, end.result()),

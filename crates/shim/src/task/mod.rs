@@ -15,6 +15,7 @@ pub(crate) mod shutdown;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod stats;
+pub(crate) mod update;
 pub(crate) mod wait;
 
 pub(crate) use model::{ExitAnswer, ExitRecord, Key, Phase, Process, Task, timestamp, wrong_phase};

@@ -25,6 +25,10 @@ pub(crate) enum Job {
         verb: Verb,
         reply: Reply,
     },
+    Update {
+        id: String,
+        reply: Reply,
+    },
     Delete {
         id: String,
     },
@@ -50,6 +54,7 @@ impl Job {
             | Self::StartExec { reply, .. }
             | Self::KillAll { reply }
             | Self::Freeze { reply, .. }
+            | Self::Update { reply, .. }
             | Self::StartSandbox { reply }
             | Self::StopSandbox { reply, .. } => Some(*reply),
             Self::Delete { .. } | Self::Cleanup { .. } => None,

@@ -26,6 +26,7 @@ pub(crate) mod limits {
     pub(crate) const EXEC: Duration = Duration::from_secs(60);
     pub(crate) const KILL: Duration = Duration::from_secs(30);
     pub(crate) const FREEZE: Duration = Duration::from_secs(30);
+    pub(crate) const UPDATE: Duration = Duration::from_secs(30);
     /// Includes poststop hooks.
     pub(crate) const DELETE: Duration = Duration::from_secs(60);
     pub(crate) const SANDBOX: Duration = Duration::from_secs(30);

@@ -253,6 +253,38 @@ async fn stats_are_containerds_metrics_of_the_containers_cgroups() {
 }
 
 #[tokio::test]
+async fn limits_are_updated_or_stay_as_they_were() {
+    let pod = Pod::new().await;
+    let mut bundle = pod.script("sleep 1000");
+    bundle.set("/linux/resources/pids", json!({ "limit": 77 }));
+    pod.create("c", &bundle, &Stdio::default()).await;
+    let group = bundle.config["linux"]["cgroupsPath"].as_str().expect("a cgroup").to_owned();
+    let limit = || {
+        let trees = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(|tree| format!("{tree}{group}/pids.max"));
+        trees.iter().find_map(|path| std::fs::read_to_string(path).ok()).expect("a limit")
+    };
+    assert_eq!(limit(), "77\n");
+    // Before the start and after it.
+    pod.shim.update("c", br#"{"pids":{"limit":88}}"#.to_vec()).await.expect("update");
+    assert_eq!(limit(), "88\n");
+    pod.shim.start("c", "").await.expect("start");
+    pod.shim.update("c", br#"{"pids":{"limit":99}}"#.to_vec()).await.expect("update");
+    assert_eq!(limit(), "99\n");
+    for bad in [r#"{"pids":{"limit":"x"}}"#, r#"{"cpu":{"cpus":"4096"},"pids":{"limit":11}}"#, "no JSON"] {
+        let fault = pod.shim.update("c", bad.as_bytes().to_vec()).await.expect_err(bad);
+        assert!(fault.details().pointer.is_some() || bad == "no JSON", "{bad}: {}", fault.to_json());
+        assert_eq!(limit(), "99\n", "{bad}");
+    }
+    assert_eq!(pod.shim.update("none", b"{}".to_vec()).await.expect_err("none").class(), Kind::NotFound);
+    pod.shim.kill("c", "", 9, true).await.expect("kill");
+    pod.wait("c", "").await;
+    let fault = pod.shim.update("c", b"{}".to_vec()).await.expect_err("it has ended");
+    assert_eq!(fault.class(), Kind::FailedPrecondition);
+    pod.shim.delete("c", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
 async fn out_of_memory_is_recorded_before_wait_returns() {
     let pod = Pod::new().await;
     let mut bundle = pod.script("x=a; while :; do x=$x$x$x$x; done");
