@@ -181,6 +181,7 @@ static void limit_devices(int cgroup)
     for (int minor = 0; minor < 3; minor++)
         allow(BPF_DEVCG_DEV_CHAR, 5, minor, 7);
     allow(BPF_DEVCG_DEV_CHAR, 136, -1, 7);
+    put_insn(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0, 1);
     put_insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
     union bpf_attr load = { .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insns = (uintptr_t)code, .insn_cnt = length, .license = (uintptr_t)"GPL" };
     int program = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);

@@ -1,5 +1,6 @@
 //! Our shim under somebody else's daemon: the distribution's containerd and a current one run containers with it by `ctr`.
 #![cfg(feature = "privileged")]
+#![allow(clippy::print_stderr, reason = "a test that cannot test must be heard")]
 
 use plimsoll_testkit::bundle::busybox_rootfs;
 use plimsoll_testkit::run::with_deadline;
@@ -13,6 +14,18 @@ const RUNTIME: &str = "io.containerd.plimsoll.v1";
 /// Names of containerd and its ctr. The distribution's begins shims by command line and environment, the current one by
 /// parameters on standard input.
 const CONTAINERDS: [[&str; 2]; 2] = [["containerd", "ctr"], ["containerd-2", "ctr-2"]];
+
+/// Those that are here; the current one takes minutes to build.
+fn containerds() -> Vec<[&'static str; 2]> {
+    let here = |names: &[&str; 2]| match peers::find(names[0]) {
+        Err(why) if *names == CONTAINERDS[1] => {
+            eprintln!("NOT RUN: containers of a current containerd (./dev conformance): {why}");
+            false
+        }
+        _ => true,
+    };
+    CONTAINERDS.into_iter().filter(here).collect()
+}
 
 /// A private containerd that finds our shim in its PATH.
 struct Containerd {
@@ -113,7 +126,7 @@ impl Containerd {
 
 #[test]
 fn ctr_runs_containers_and_gets_their_output_and_codes() {
-    CONTAINERDS.into_iter().for_each(ctr_runs_containers_and_gets_their_output_and_codes_of);
+    containerds().into_iter().for_each(ctr_runs_containers_and_gets_their_output_and_codes_of);
 }
 
 fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&str; 2]) {
@@ -137,7 +150,7 @@ fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&str; 2]) {
 
 #[test]
 fn a_containers_life_goes_on_while_containerd_is_dead() {
-    CONTAINERDS.into_iter().for_each(a_containers_life_goes_on_while_containerd_is_dead_of);
+    containerds().into_iter().for_each(a_containers_life_goes_on_while_containerd_is_dead_of);
 }
 
 fn a_containers_life_goes_on_while_containerd_is_dead_of(names: [&str; 2]) {
@@ -172,7 +185,7 @@ fn a_containers_life_goes_on_while_containerd_is_dead_of(names: [&str; 2]) {
 
 #[test]
 fn ctr_gives_a_terminal() {
-    CONTAINERDS.into_iter().for_each(ctr_gives_a_terminal_of);
+    containerds().into_iter().for_each(ctr_gives_a_terminal_of);
 }
 
 fn ctr_gives_a_terminal_of(names: [&str; 2]) {

@@ -59,6 +59,8 @@ pub(crate) fn device_program(rules: &[Rule]) -> Option<Vec<Instruction>> {
     for rule in rest {
         decide(&mut out, rule);
     }
+    // It is that already; but older kernels (6.1) do not know what an "or" of two registers can come to, and refuse the program.
+    out.push(immediate(AND_IMMEDIATE, ANSWER, 1));
     out.push(immediate(EXIT, 0, 0));
     Some(out)
 }
