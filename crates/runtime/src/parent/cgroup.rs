@@ -30,7 +30,11 @@ impl Cgroup {
     pub(crate) fn make(&mut self, plan: &Plan, id: &str) -> Result<(), Fault> {
         match layout()? {
             Layout::V1(trees) => {
-                let settings = v1_settings(&plan.resources)?;
+                let mut settings = v1_settings(&plan.resources)?;
+                // Rule by rule, the first denying everything: meanwhile the container's process could not open a terminal.
+                if !plan.mounts_device() {
+                    settings.splice(0..0, v1_devices(&plan.resources)?);
+                }
                 for tree in &trees {
                     self.make_in(tree, plan, id, &[])?;
                 }
@@ -77,13 +81,14 @@ impl Cgroup {
         Ok(())
     }
 
-    /// On v1 a write for each rule; v2 has no file for devices, but a program, which the kernel takes 0.2 ms to check: called
-    /// when the container's process has been made and builds its root, long before it executes anything.
+    /// v2 has no file for devices, but a program, which the kernel takes 0.2 ms to check and applies as a whole: called when the
+    /// container's process has been made and builds its root, long before it executes anything. On v1 only what a mount of a
+    /// device had to wait for is left to do.
     pub(crate) fn limit_devices(&self, plan: &Plan) -> Result<(), Fault> {
         match self.folders.first() {
             Some((_, path)) if self.is_v2 => limit_devices(path, &rules(&plan.resources.devices)?),
-            Some(_) => write_all(&self.folders, &v1_devices(&plan.resources)?),
-            None => Ok(()),
+            Some(_) if plan.mounts_device() => write_all(&self.folders, &v1_devices(&plan.resources)?),
+            _ => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use super::users;
 use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
-use crate::plan::{MountPlan, Plan};
+use crate::plan::Plan;
 use crate::record::{CONFIG_FILE, Published, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
@@ -136,8 +136,7 @@ fn steps(
     };
     let record = record(&plan, &request, &bundle, child, &cgroup, rdt)?;
     record.draft(&folder)?;
-    let device_mounts = device_mounts(&plan);
-    if !device_mounts {
+    if !plan.mounts_device() {
         limit_devices(root, &cgroup, &plan)?;
     }
     if !record.hooks.poststop.is_empty() {
@@ -148,7 +147,7 @@ fn steps(
         release_ahead(&ours)?;
     }
     await_ready(&ours, &record, &needs)?;
-    if device_mounts {
+    if plan.mounts_device() {
         limit_devices(root, &cgroup, &plan)?;
     }
     filter.as_ref().map_or(Ok(()), |filter| filter.keep(&folder))?;
@@ -177,7 +176,7 @@ fn nothing_between(plan: &Plan, filter: Option<&HandedOver>, request: &CreateReq
     let listens = filter.is_some_and(|filter| filter.listens);
     let told = request.pid_file.is_some() || request.pidfd_socket.is_some();
     hooks.iter().all(|hooks| hooks.is_empty())
-        && !device_mounts(plan)
+        && !plan.mounts_device()
         && plan.net_devices.is_empty()
         && !listens
         && !told
@@ -271,11 +270,6 @@ fn make_cgroup(root: &Root, plan: &Plan, folder: &Path, id: &str, rollback: &mut
             Ok(cgroup)
         }
     }
-}
-
-/// Then devices are denied only when everything is mounted.
-fn device_mounts(plan: &Plan) -> bool {
-    plan.mounts.iter().any(MountPlan::opens_device)
 }
 
 /// A program for devices needs CAP_BPF of the host.

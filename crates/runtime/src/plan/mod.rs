@@ -116,6 +116,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Then devices are denied only when everything is mounted.
+    pub(crate) fn mounts_device(&self) -> bool {
+        self.mounts.iter().any(MountPlan::opens_device)
+    }
+}
+
 /// 1.x of any minor: newer minors only add fields.
 fn version(version: &str) -> Result<(), Fault> {
     match version.split('.').next() {
