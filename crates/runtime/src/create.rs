@@ -70,10 +70,14 @@ pub fn create(token: &SingleThread, root: &Root, bundle: Bundle, request: Create
 /// `create` and `start` in one: returns once the program is being executed. When it cannot be, everything is removed again.
 pub fn run(token: &SingleThread, root: &Root, bundle: Bundle, request: CreateRequest<'_>) -> Result<Created, Fault> {
     let waiting = init::make(token, root, bundle, request, Release::Channel)?;
-    let release = || if waiting.released { Ok(()) } else { talk::answer(&waiting.channel, &Message::Execute) };
-    let executed = release().and_then(|()| talk::await_exec(&waiting.channel));
+    let release = || talk::answer(&waiting.channel, &Message::Execute);
+    let released = if waiting.released.is_some() { Ok(()) } else { release() };
+    let executed = released.and_then(|()| talk::await_exec(&waiting.channel));
     match executed.and_then(|()| started(&waiting.record)) {
-        Ok(()) => Ok(waiting.created),
+        Ok(()) => {
+            let published = waiting.released.map(|file| Published::new(waiting.record, file));
+            Ok(Created { published, ..waiting.created })
+        }
         Err(fault) => Err(abandon(root, waiting, fault)),
     }
 }

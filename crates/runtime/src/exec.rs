@@ -201,7 +201,7 @@ fn attend(channel: &Channel, created: &Created, record: &Record, agent: Option<&
 }
 
 fn agent(folder: &Path) -> Result<Option<Agent>, Fault> {
-    Agent::named_in(&Record::config(folder)?)
+    Ok(Record::seccomp(folder)?.as_ref().and_then(Agent::of))
 }
 
 /// The child has said why it cannot go on, and ends; where this side cannot go on, it is ended.

@@ -9,7 +9,7 @@ use crate::plan::Domain;
 use crate::root::Root;
 use crate::systemd::Unit;
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_spec::runtime::{Hooks, OCI_VERSION, Resources, Spec, State, Status};
+use plimsoll_spec::runtime::{Hooks, OCI_VERSION, ParseError, Resources, Seccomp, Spec, State, Status};
 use plimsoll_sys::cgroup::Group;
 use plimsoll_sys::process::Namespaces;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -138,6 +138,11 @@ impl Record {
         Ok(draft)
     }
 
+    /// Others wait no longer for what [`Record::hold`] gave.
+    pub(crate) fn let_go(held: &OwnedFd) -> Result<(), Fault> {
+        flock(held, FlockOperation::Unlock).at("save", "flock", "", || "cannot let go of the container's state".into())
+    }
+
     /// The container is made: its draft becomes its record.
     pub(crate) fn publish(folder: &Path) -> Result<(), Fault> {
         std::fs::rename(folder.join(DRAFT_FILE), folder.join(STATE_FILE))
@@ -170,15 +175,16 @@ impl Record {
     }
 
     /// `config.json` as it was at create.
-    pub(crate) fn config(folder: &Path) -> Result<Vec<u8>, Fault> {
-        let path = folder.join(CONFIG_FILE);
-        std::fs::read(&path).at("load", "open", &path, || "cannot read the container's config".into())
+    pub(crate) fn spec(folder: &Path) -> Result<Spec, Fault> {
+        Spec::parse(&config(folder)?).map_err(|error| damaged(&error))
     }
 
-    pub(crate) fn spec(folder: &Path) -> Result<Spec, Fault> {
-        Spec::parse(&Self::config(folder)?).map_err(|error| {
-            Fault::new(Layer::OciRuntime, "load", "the container's kept config is damaged").because(&error)
-        })
+    /// The seccomp profile of that config.
+    pub(crate) fn seccomp(folder: &Path) -> Result<Option<Seccomp>, Fault> {
+        let text = config(folder)?;
+        let spec = Spec::parse(&text).map_err(|error| damaged(&error))?;
+        let profile = spec.linux.and_then(|linux| linux.seccomp);
+        profile.map(|profile| profile.read(&text)).transpose().map_err(|error| damaged(&error))
     }
 
     pub(crate) fn status(&self, folder: &Path) -> Status {
@@ -236,10 +242,9 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// `held` is what [`Record::hold`] gave, which others wait for no longer.
-    pub(crate) fn of(held: OwnedFd, record: &Record) -> Result<Box<Self>, Fault> {
-        flock(&held, FlockOperation::Unlock).at("save", "flock", "", || "cannot let go of the state".into())?;
-        Ok(Box::new(Self { record: record.clone(), file: held }))
+    /// `file` is what [`Record::hold`] gave.
+    pub(crate) fn new(record: Record, file: OwnedFd) -> Box<Self> {
+        Box::new(Self { record, file })
     }
 
     pub(crate) fn is_current(&self, folder: &Path) -> bool {
@@ -262,6 +267,15 @@ fn await_publisher(folder: &Path) -> bool {
         std::thread::sleep(Duration::from_millis(1));
     }
     true
+}
+
+fn config(folder: &Path) -> Result<Vec<u8>, Fault> {
+    let path = folder.join(CONFIG_FILE);
+    std::fs::read(&path).at("load", "open", &path, || "cannot read the container's config".into())
+}
+
+fn damaged(error: &ParseError) -> Fault {
+    Fault::new(Layer::OciRuntime, "load", "the container's kept config is damaged").kind(Kind::DataLoss).because(error)
 }
 
 /// Whose the state folder is: a name of `/etc/passwd`, or `#` and the number.

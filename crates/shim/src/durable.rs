@@ -89,8 +89,13 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Opti
 }
 
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    whole(File::open(path)?, limit)
+}
+
+/// Everything that comes, if it is no more than `limit` bytes.
+pub(crate) fn whole(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut text)?;
+    from.take(limit + 1).read_to_end(&mut text)?;
     if text.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {limit} bytes")));
     }

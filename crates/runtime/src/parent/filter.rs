@@ -29,11 +29,11 @@ pub(super) fn channel(plan: &Plan) -> Result<(Option<Channel>, Option<Channel>),
     Ok(pair.at("clone", "socketpair", "", || "cannot make a channel".into())?.unzip())
 }
 
-/// `config` is the text that the plan was made from.
-pub(super) fn hand_over(plan: &Plan, config: &[u8], give: &Channel) -> Result<Option<HandedOver>, Fault> {
-    let Some(profile) = &plan.seccomp else { return Ok(None) };
+/// `config` is the text that the plan was made from, `give` an end of [`channel`].
+pub(super) fn hand_over(plan: &Plan, config: &[u8], give: Option<Channel>) -> Result<Option<HandedOver>, Fault> {
+    let (Some(profile), Some(give)) = (&plan.seccomp, give) else { return Ok(None) };
     let made = FilterPlan::new(profile, config)?;
     let bytes = kept_filter::encode(&made.filter);
-    kept_filter::hand_over(give, &bytes)?;
+    kept_filter::hand_over(&give, &bytes)?;
     Ok(Some(HandedOver { bytes, listens: made.filter.flags.has(Flags::NEW_LISTENER), agent: made.agent }))
 }

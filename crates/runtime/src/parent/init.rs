@@ -14,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::child::{self, Gate};
 use crate::fault::{At, Os};
 use crate::plan::Plan;
-use crate::record::{CONFIG_FILE, Published, Record, START_SOCKET, process_start, write_atomic};
+use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
 use crate::{CreateRequest, Created, Root};
@@ -44,8 +44,8 @@ pub(crate) struct Waiting {
     pub created: Created,
     pub channel: Channel,
     pub record: Record,
-    /// It was released ahead and no longer waits.
-    pub released: bool,
+    /// Of one that was released ahead and no longer waits: the file of its record.
+    pub released: Option<OwnedFd>,
 }
 
 /// Makes the container. On a fault nothing is left.
@@ -124,8 +124,8 @@ fn steps(
         sent.at("sync", "send", "", || "the container's process does not listen".into())?;
     }
     users::settle(token, &plan, child, &sources, &ours)?;
-    let filter = give.map(|give| filter::hand_over(&plan, &config, &give)).transpose()?.flatten();
-    let released = release == Release::Channel && nothing_between(&plan, filter.as_ref(), &request);
+    let filter = filter::hand_over(&plan, &config, give)?;
+    let ahead = release == Release::Channel && nothing_between(&plan, filter.as_ref(), &request);
     let net_devices = sources.net_devices;
     drop((sources.trees, sources.namespaces, sources.own_pid));
     let needs = Needs {
@@ -142,8 +142,8 @@ fn steps(
     if !record.hooks.poststop.is_empty() {
         rollback.push_last(Undo::Poststop(Box::new(record.clone())));
     }
-    let held = released.then(|| Record::hold(&folder)).transpose()?;
-    if released {
+    let released = ahead.then(|| Record::hold(&folder)).transpose()?;
+    if ahead {
         release_ahead(&ours)?;
     }
     await_ready(&ours, &record, &needs)?;
@@ -152,9 +152,9 @@ fn steps(
     }
     filter.as_ref().map_or(Ok(()), |filter| filter.keep(&folder))?;
     Record::publish(&folder)?;
-    let published = held.map(|held| Published::of(held, &record)).transpose()?;
+    released.as_ref().map_or(Ok(()), Record::let_go)?;
     tell(&request, child, &pidfd)?;
-    Ok(Waiting { created: Created { pid: child, pidfd, published }, channel: ours, record, released })
+    Ok(Waiting { created: Created { pid: child, pidfd, published: None }, channel: ours, record, released })
 }
 
 fn tell(request: &CreateRequest<'_>, child: Pid, pidfd: &OwnedFd) -> Result<(), Fault> {

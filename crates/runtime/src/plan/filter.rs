@@ -32,14 +32,8 @@ impl FilterPlan {
 }
 
 impl Agent {
-    /// Of the profile in a config that a container was made from.
-    pub(crate) fn named_in(config: &[u8]) -> Result<Option<Self>, Fault> {
-        let profile = bundle::parse(config)?.linux.and_then(|linux| linux.seccomp);
-        let profile = profile.map(|profile| profile.read(config)).transpose().map_err(bundle::refused)?;
-        Ok(profile.as_ref().and_then(Self::of))
-    }
-
-    fn of(profile: &Seccomp) -> Option<Self> {
+    /// None when the profile names nobody.
+    pub(crate) fn of(profile: &Seccomp) -> Option<Self> {
         let (path, metadata) = (profile.listener_path.clone(), profile.listener_metadata.clone());
         (!path.is_empty()).then_some(Self { path, metadata })
     }

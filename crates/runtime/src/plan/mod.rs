@@ -114,9 +114,7 @@ impl Plan {
             mounts,
         })
     }
-}
 
-impl Plan {
     /// Then devices are denied only when everything is mounted.
     pub(crate) fn mounts_device(&self) -> bool {
         self.mounts.iter().any(MountPlan::opens_device)

@@ -49,15 +49,12 @@ impl Filter {
 
 /// For a kernel of architecture `native`, which is always part of the filter, as with libseccomp.
 pub fn compile(profile: &Seccomp, native: Arch) -> Result<Filter, Refusal> {
-    compile_policy(&policy::read(profile, native)?)
-}
-
-fn compile_policy(policy: &Policy) -> Result<Filter, Refusal> {
+    let policy = policy::read(profile, native)?;
     let mut asm = Assembler::default();
     let mut targets = Vec::with_capacity(policy.arches.len());
     // Written back to front, so the native architecture ends up nearest to the dispatch.
     for arch in policy.arches.iter().rev().filter(|arch| **arch != Arch::X32) {
-        let root = tree(&mut asm, &sections(policy, *arch), policy.default);
+        let root = tree(&mut asm, &sections(&policy, *arch), policy.default);
         asm.go(root);
         targets.push((arch.audit(), asm.load(NUMBER)));
     }

@@ -1,12 +1,14 @@
 //! The parameters that containerd 2.3 and later writes to standard input of `start`, and the three forms of its answer.
 
+use super::start::fault;
 use crate::args::Args;
-use plimsoll_fault::{Fault, Layer};
+use crate::durable::whole;
+use plimsoll_fault::Fault;
 use plimsoll_proto::shim::bootstrap::{BootstrapParams, BootstrapResult};
 use prost::Message;
 use rustix::termios::isatty;
 use serde::Serialize;
-use std::io::{Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Longest message that is read.
@@ -33,18 +35,8 @@ struct Json<'a> {
 
 /// Takes from standard input what it says of `args`, and tells how to answer. What a person types is not waited for.
 pub(crate) fn read(args: Args) -> Result<(Args, Form), Fault> {
-    let mut message = Vec::new();
-    let mut input = std::io::stdin();
-    if !isatty(&input) {
-        input
-            .by_ref()
-            .take(LIMIT + 1)
-            .read_to_end(&mut message)
-            .map_err(|e| fault("cannot read the parameters", &e))?;
-    }
-    if message.len() as u64 > LIMIT {
-        return Err(Fault::invalid("start", format!("the parameters are longer than {LIMIT} bytes")));
-    }
+    let input = std::io::stdin();
+    let message = if isatty(&input) { Vec::new() } else { whole(input, LIMIT).map_err(unreadable)? };
     let most = std::env::var(MAX_VERSION).ok().and_then(|text| text.parse().ok());
     Ok(understand(args, &message, most))
 }
@@ -74,17 +66,20 @@ pub(crate) fn answer(form: Form, address: &str) -> Result<(), Fault> {
     let bytes = match form {
         Form::Address => address.as_bytes().to_owned(),
         Form::Json => serde_json::to_vec(&Json { version: 3, address, protocol })
-            .map_err(|e| fault("cannot write the answer", &e))?,
+            .map_err(|e| fault("cannot write the answer").because(&e))?,
         Form::Protobuf => {
             let (address, protocol) = (address.to_owned(), protocol.to_owned());
             BootstrapResult { version: 3, address, protocol, ..Default::default() }.encode_to_vec()
         }
     };
-    std::io::stdout().write_all(&bytes).map_err(|e| fault("cannot write the answer", &e))
+    std::io::stdout().write_all(&bytes).map_err(|e| fault("cannot write the answer").because(&e))
 }
 
-fn fault(what: &str, why: &dyn std::error::Error) -> Fault {
-    Fault::new(Layer::Shim, "start", what).why(why.to_string())
+fn unreadable(error: io::Error) -> Fault {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return Fault::invalid("start", "the parameters are too long").because(&error);
+    }
+    fault("cannot read the parameters").because(&error)
 }
 
 #[cfg(test)]

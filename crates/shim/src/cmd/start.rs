@@ -78,6 +78,6 @@ fn launch(args: &Args, socket: &Path) -> Result<(), Fault> {
     }
 }
 
-fn fault(what: &str) -> Fault {
+pub(super) fn fault(what: &str) -> Fault {
     Fault::new(Layer::Shim, "start", what)
 }

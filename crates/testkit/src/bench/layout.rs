@@ -23,19 +23,6 @@ impl Layout {
         [Layout::V1, Layout::V2].into_iter().find(|layout| layout.name() == name)
     }
 
-    /// Where its hierarchies are mounted.
-    ///
-    /// # Panics
-    /// When `/proc` cannot be read.
-    pub fn trees(self) -> Vec<String> {
-        if self == Layout::V2 {
-            return vec!["/sys/fs/cgroup".to_owned()];
-        }
-        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the mounts");
-        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        fields.filter(|fields| fields[2] == "cgroup").map(|fields| fields[1].to_owned()).collect()
-    }
-
     /// Shell commands that make the layout, and the folder for states, in a private mount namespace.
     fn script(self, scratch: &Scratch) -> String {
         let change = match self {

@@ -7,6 +7,7 @@ use super::layout::Layout;
 use super::timed::Series;
 use crate::{Bundle, Scratch, bundle};
 use plimsoll_runtime::seccomp::{Arch, compile};
+use plimsoll_sys::cgroup::Layout as Trees;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -79,7 +80,11 @@ fn floor(scratch: &Scratch, layout: Layout, made: &Bundle, case: &str) -> Option
     }
     let mut command = scratch.command(program);
     let group = format!("{}-floor-{case}", scratch.cgroup_prefix());
-    let groups: Vec<String> = layout.trees().iter().map(|tree| format!("{tree}/{group}")).collect();
+    let trees = match plimsoll_sys::cgroup::detect().expect("the machine's cgroups") {
+        Trees::V2(tree) => vec![tree],
+        Trees::V1(trees) => trees,
+    };
+    let groups: Vec<String> = trees.iter().map(|tree| format!("{}/{group}", tree.mount.display())).collect();
     command.arg(made.path.join("rootfs")).arg(groups.join(","));
     // On v1 the rule is in every case.
     if case == "devices" || layout == Layout::V1 {
