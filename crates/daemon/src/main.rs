@@ -8,7 +8,6 @@ mod flags;
 mod folders;
 mod journal_log;
 mod log;
-mod notify;
 mod serve;
 mod socket;
 

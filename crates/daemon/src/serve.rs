@@ -1,9 +1,9 @@
 //! The service's life: build, listen, say so, stop when told to.
 
 use crate::config::Config;
-use crate::notify::notify;
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_image::Db;
+use plimsoll_sys::sd_notify::Supervisor;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -76,7 +76,8 @@ impl Signals {
 }
 
 fn tell_supervisor(state: &str) {
-    if let Err(error) = notify(std::env::var_os("NOTIFY_SOCKET").as_deref(), state) {
+    let told = Supervisor::of_environment().and_then(|found| found.map_or(Ok(()), |supervisor| supervisor.tell(state)));
+    if let Err(error) = told {
         tracing::warn!(%error, state, "supervisor not told");
     }
 }

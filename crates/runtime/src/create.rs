@@ -11,6 +11,7 @@ use plimsoll_spec::runtime::Status;
 use plimsoll_sys::SingleThread;
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 /// What `create` needs besides the [`Bundle`].
@@ -26,6 +27,8 @@ pub struct CreateRequest<'a> {
     pub preserve_fds: u32,
     /// How many of them are sockets of socket activation (sd_listen_fds(3)), the lowest: the container's process is told.
     pub listen_fds: u32,
+    /// The container gets a socket at which its program can say that it is ready (sd_notify(3)).
+    pub notify: bool,
     /// `MS_MOVE` + chroot in place of pivot_root, for a rootfs on the initial ramfs.
     pub no_pivot: bool,
     pub no_new_keyring: bool,
@@ -43,6 +46,7 @@ impl<'a> CreateRequest<'a> {
             pidfd_socket: None,
             preserve_fds: 0,
             listen_fds: 0,
+            notify: false,
             no_pivot: false,
             no_new_keyring: false,
             systemd_cgroup: false,
@@ -56,6 +60,8 @@ pub struct Created {
     /// In the caller's pid namespace.
     pub pid: Pid,
     pub pidfd: OwnedFd,
+    /// Of a request with `notify`.
+    pub readiness: Option<UnixDatagram>,
     /// Of a program that [`run`] released ahead.
     pub(crate) published: Option<Box<Published>>,
 }

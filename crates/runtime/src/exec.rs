@@ -99,7 +99,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
         }
     };
     drop(theirs);
-    let created = Created { pid: child, pidfd, published: None };
+    let created = Created { pid: child, pidfd, readiness: None, published: None };
     // A frozen process speaks only once it is thawed: then there is nothing to wait for.
     if record.status(&folder) != Status::Paused
         && let Err(fault) = attend(&ours, &created, &record, agent.as_ref())

@@ -25,6 +25,7 @@ pub mod pty;
 pub mod root;
 pub mod rtnetlink;
 pub mod sched;
+pub mod sd_notify;
 pub mod seal;
 pub mod seccomp;
 pub mod signalfd;

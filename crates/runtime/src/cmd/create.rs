@@ -1,5 +1,6 @@
 //! `plimrun create [--bundle B] [--console-socket S] [--pid-file F] [--preserve-fds N] [--no-pivot] [--no-new-keyring] ID`
 
+use super::ready;
 use crate::args::{Flag, Global, Parsed, parse, usage};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_runtime::{Bundle, CreateRequest, Stdio};
@@ -40,6 +41,7 @@ pub(super) fn request<'a>(global: &Global, parsed: &'a Parsed) -> Result<CreateR
         pid_file: parsed.value("pid-file").map(Path::new),
         preserve_fds: preserved(parsed)?,
         listen_fds: listening(),
+        notify: ready::is_wanted(),
         pidfd_socket: parsed.value("pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
         no_pivot: parsed.has("no-pivot"),
         no_new_keyring: parsed.has("no-new-keyring"),

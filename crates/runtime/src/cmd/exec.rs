@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     let id = parsed.id()?;
     let process = process(&root, &parsed)?;
     let detach = parsed.has("detach");
-    let mut foreground = (!detach).then(Foreground::begin).transpose()?;
+    let mut foreground = (!detach).then(|| Foreground::begin(&global.log)).transpose()?;
     let stdio = match (process.terminal, parsed.value("console-socket"), &mut foreground) {
         (true, Some(socket), _) => Stdio::Console { socket: connect("console", socket)?, size: None },
         (true, None, Some(foreground)) => foreground.terminal()?,
@@ -62,7 +62,7 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
     )?;
     match foreground {
         None => Ok(ExitCode::SUCCESS),
-        Some(foreground) => Ok(exit_code(foreground.wait(&created)?)),
+        Some(foreground) => Ok(exit_code(foreground.wait(&created, None)?)),
     }
 }
 

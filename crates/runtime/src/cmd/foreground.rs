@@ -1,6 +1,8 @@
 //! Being the terminal and the parent of a process in the foreground: signals go to it, its exit code comes back, and with a
 //! terminal the bytes are carried between ours and its own.
 
+use super::ready::Relay;
+use crate::log::Log;
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_runtime::{Created, Stdio};
 use plimsoll_spec::runtime::ConsoleSize;
@@ -17,14 +19,15 @@ use std::process::ExitCode;
 
 /// Signals are blocked from `begin` on and taken one by one.
 pub(super) struct Foreground {
+    log: Log,
     /// Our end of the console socket.
     socket: Option<OwnedFd>,
 }
 
 impl Foreground {
-    pub(super) fn begin() -> Result<Self, Fault> {
+    pub(super) fn begin(log: &Log) -> Result<Self, Fault> {
         signals::block_all().map_err(|error| fault("cannot block signals", error))?;
-        Ok(Self { socket: None })
+        Ok(Self { log: log.clone(), socket: None })
     }
 
     /// Stdio for a process with a terminal, whose master will come to us.
@@ -38,15 +41,22 @@ impl Foreground {
         })
     }
 
-    /// Until the process ends; reaps it.
-    pub(super) fn wait(self, created: &Created) -> Result<Exit, Fault> {
+    /// Until the process ends; reaps it. What comes over `relay` until then is told on.
+    pub(super) fn wait(self, created: &Created, relay: Option<Relay>) -> Result<Exit, Fault> {
         match self.socket {
-            None => plain(created),
+            None => {
+                if let Some(relay) = relay
+                    && let Some(exit) = until_ready(&self.log, &relay, created)?
+                {
+                    return Ok(exit);
+                }
+                plain(created)
+            }
             Some(socket) => {
                 let (_, master) = message::receive_fd(&socket, &mut [0; 256])
                     .map_err(|error| fault("cannot receive the container's terminal", error))?;
                 let master = master.ok_or_else(|| Fault::new(Layer::OciRuntime, "console", "no terminal came"))?;
-                Terminal::attach(master)?.carry(created)
+                Terminal::attach(master)?.carry(created, relay.map(|relay| (relay, self.log)))
             }
         }
     }
@@ -61,6 +71,28 @@ fn plain(created: &Created) -> Result<Exit, Fault> {
             Ok(signal) => forward(created, signal)?,
             Err(Errno::INTR) => {}
             Err(error) => return Err(fault("cannot wait for signals", error)),
+        }
+    }
+}
+
+/// Without a terminal: until the program is ready, or has ended.
+fn until_ready(log: &Log, relay: &Relay, created: &Created) -> Result<Option<Exit>, Fault> {
+    let signals = signals::descriptor().map_err(|error| fault("cannot wait for signals", error))?;
+    loop {
+        let mut fds = vec![PollFd::new(&signals, PollFlags::IN)];
+        watch(&mut fds, relay.socket());
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(fault("cannot wait for the container to be ready", error)),
+        }
+        if !fds[1].revents().is_empty() && relay.take(log, None) {
+            return Ok(None);
+        }
+        while let Some(signal) = signals::read(&signals).map_err(|error| fault("cannot take a signal", error))? {
+            forward(created, signal)?;
+        }
+        if let Some(exit) = ended(created)? {
+            return Ok(Some(exit));
         }
     }
 }
@@ -116,13 +148,14 @@ impl Terminal {
     }
 
     /// Both directions until the process has ended and the master is drained.
-    fn carry(self, created: &Created) -> Result<Exit, Fault> {
+    fn carry(self, created: &Created, mut relay: Option<(Relay, Log)>) -> Result<Exit, Fault> {
         let signals = signals::descriptor().map_err(|error| fault("cannot wait for signals", error))?;
         let (mut input, mut output, mut sink) = (true, true, Sink::Open);
         loop {
             // What has ended is not polled any more: a hang-up is reported whether asked for or not, each time.
             let mut fds = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&created.pidfd, PollFlags::IN)];
             let stdin_at = input.then(|| watch(&mut fds, stdin()));
+            let said_at = relay.as_ref().map(|(relay, _)| watch(&mut fds, relay.socket()));
             if output {
                 watch(&mut fds, self.master.as_fd());
             }
@@ -137,6 +170,9 @@ impl Terminal {
             }
             if stdin_at.is_some_and(|at| ready[at]) {
                 input = self.input()?;
+            }
+            if said_at.is_some_and(|at| ready[at]) {
+                relay = relay.filter(|(relay, log)| !relay.take(log, None));
             }
             let pending = self.pending()?;
             output = pending.contains(PollFlags::IN) || !pending.contains(PollFlags::HUP);

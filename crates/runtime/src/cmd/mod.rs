@@ -11,6 +11,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod ready;
 mod run;
 mod spec;
 mod start;

@@ -2,6 +2,7 @@
 
 use super::create::{FLAGS, bundle, connect, request};
 use super::foreground::Foreground;
+use super::ready::Relay;
 use crate::args::{Global, parse, usage};
 use plimsoll_fault::Fault;
 use plimsoll_runtime::Stdio;
@@ -23,15 +24,19 @@ pub(super) fn run(global: &Global, words: Vec<OsString>) -> Result<ExitCode, Fau
         request.stdio = Stdio::Console { socket: connect("console", socket)?, size: None };
     }
     if detach {
-        plimsoll_runtime::run(&token, &root, bundle, request)?;
+        let mut created = plimsoll_runtime::run(&token, &root, bundle, request)?;
+        if let Some(relay) = created.readiness.take().and_then(|socket| Relay::new(&global.log, socket)) {
+            relay.wait(&global.log, created.pid, &created.pidfd);
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut foreground = Foreground::begin()?;
+    let mut foreground = Foreground::begin(&global.log)?;
     if bundle.spec().process.as_ref().is_some_and(|process| process.terminal) {
         request.stdio = foreground.terminal()?;
     }
-    let created = plimsoll_runtime::run(&token, &root, bundle, request)?;
-    let exit = foreground.wait(&created)?;
+    let mut created = plimsoll_runtime::run(&token, &root, bundle, request)?;
+    let relay = created.readiness.take().and_then(|socket| Relay::new(&global.log, socket));
+    let exit = foreground.wait(&created, relay)?;
     if !parsed.has("keep") {
         plimsoll_runtime::delete_ended(&root, id, &created)?;
     }

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::record::{CONFIG_FILE, Record, START_SOCKET, process_start, write_atomic};
 use crate::sync::{Channel, Message};
 use crate::systemd::UnitPlan;
-use crate::{CreateRequest, Created, Root};
+use crate::{CreateRequest, Created, Root, readiness};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_spec::runtime::Spec;
 use plimsoll_sys::process::{Fork, Namespaces};
@@ -84,6 +84,7 @@ fn steps(
     // A creator that is killed from here on leaves enough for `delete --force`.
     file::write(&folder.join(CONFIG_FILE), &config)
         .at("save", "write", &folder, || "cannot keep the container's config".into())?;
+    let readiness = request.notify.then(|| readiness::make(&folder)).transpose()?;
     let sources = Sources::open(token, &plan)?;
     let mut cgroup = match &unit {
         None => make_cgroup(root, &plan, &folder, request.id, rollback)?,
@@ -104,7 +105,7 @@ fn steps(
         Fork::Parent { child, pidfd } => (child, pidfd),
         Fork::Child => {
             // A folder of the host must not be reachable through /proc/self/fd when the program is looked up.
-            drop((ours, v2, give));
+            drop((ours, v2, give, readiness));
             let gate = listener.map_or(Gate::Channel, Gate::Listener);
             let placed_by_systemd = unit.is_some();
             let init = child::Init { plan, sources, tasks, placed_by_systemd, request, gate, filter: take, privileged };
@@ -154,7 +155,8 @@ fn steps(
     Record::publish(&folder)?;
     released.as_ref().map_or(Ok(()), Record::let_go)?;
     tell(&request, child, &pidfd)?;
-    Ok(Waiting { created: Created { pid: child, pidfd, published: None }, channel: ours, record, released })
+    let created = Created { pid: child, pidfd, readiness, published: None };
+    Ok(Waiting { created, channel: ours, record, released })
 }
 
 fn tell(request: &CreateRequest<'_>, child: Pid, pidfd: &OwnedFd) -> Result<(), Fault> {
@@ -193,7 +195,10 @@ fn release_ahead(channel: &Channel) -> Result<(), Fault> {
 }
 
 /// Everything that can be refused without making anything.
-fn decide(root: &Root, spec: Spec, bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
+fn decide(root: &Root, mut spec: Spec, bundle: &Path, request: &CreateRequest<'_>) -> Result<Plan, Fault> {
+    if request.notify {
+        readiness::give(&mut spec, &root.folder(request.id)?);
+    }
     let mut plan = Plan::new(spec, bundle)?;
     plan.process.activated(request.listen_fds);
     terminal_agrees(&plan, request)?;
