@@ -70,6 +70,7 @@ fn steps(token: &SingleThread, root: &Root, request: ExecRequest<'_>) -> Result<
     let process = ProcessPlan::new(&request.process, "/process")?;
     terminal_agrees(&process, &request)?;
     lsm::check(&process, "/process")?;
+    process.warnings().for_each(|text| root.warn(&text));
     let seccomp = kept_filter::load(&folder)?;
     let listens = seccomp.as_ref().is_some_and(|filter| filter.flags.has(Flags::NEW_LISTENER));
     let agent = if listens { agent(&folder)? } else { None };

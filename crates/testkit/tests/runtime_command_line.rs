@@ -98,6 +98,16 @@ fn what_exec_changes_about_the_process() {
 }
 
 #[test]
+fn a_capability_that_the_kernel_has_not_is_warned_of() {
+    for runtime in [OURS, RUNC] {
+        let running = Running::new(runtime, |_| {});
+        let output = running.exec(&["--cap", "CAP_FROM_THE_FUTURE"], &["/bin/echo", "there"]);
+        assert_eq!(output.stdout, "there\n", "{}: {}", runtime.0, output.stderr);
+        assert!(output.stderr.contains("CAP_FROM_THE_FUTURE"), "{}: {}", runtime.0, output.stderr);
+    }
+}
+
+#[test]
 fn a_sub_cgroup_of_some_controllers() {
     if !Path::new("/sys/fs/cgroup/pids").is_dir() {
         return; // cgroup v2 has one hierarchy: `runtime_lifecycle` covers a single path.

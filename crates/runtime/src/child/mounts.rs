@@ -12,9 +12,12 @@ use plimsoll_sys::procfs;
 use plimsoll_sys::root::RootDir;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use rustix::mount::MountPropagationFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// What fsconfig(2) takes of one option, in bytes.
+const FSCONFIG_MAX: usize = 255;
 
 pub(super) fn make(root: &RootDir, plan: &Plan, binds: Vec<Option<(OwnedFd, bool)>>) -> Result<(), Fault> {
     for (mount, bind) in plan.mounts.iter().zip(binds) {
@@ -35,6 +38,9 @@ fn one(root: &RootDir, plan: &MountPlan, bind: Option<(OwnedFd, bool)>) -> Resul
         (MountKind::New { filesystem, source, data }, _) => {
             let mut data = data.clone();
             data.extend(mode);
+            if data.iter().any(|option| option.len() > FSCONFIG_MAX) {
+                return at_once(root, plan, &target, source.as_deref().unwrap_or(filesystem), filesystem, &data);
+            }
             new(plan, filesystem, source.as_deref(), &data)?
         }
         (MountKind::Bind { .. }, Some((tree, _))) => bound(plan, tree)?,
@@ -186,6 +192,30 @@ fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]
         attributes &= !ATTR_RDONLY;
     }
     mount::new(filesystem, source, data, attributes).map_err(|error| refused(plan, filesystem, &error))
+}
+
+/// By mount(2), which takes longer options, and the flags that have one meaning in both interfaces.
+fn at_once(
+    root: &RootDir,
+    plan: &MountPlan,
+    target: &OwnedFd,
+    source: &str,
+    filesystem: &str,
+    data: &[String],
+) -> Result<(), Fault> {
+    let what = || describe(plan);
+    let set = plan.attributes.set;
+    let shared = u32::try_from(set & (ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)).unwrap_or(0);
+    let place = PathBuf::from(format!("/proc/self/fd/{}", target.as_raw_fd()));
+    mount::classic(source, &place, filesystem, MountFlags::from_bits_retain(shared), &data.join(",")).at(
+        "mount",
+        "mount",
+        &plan.target,
+        what,
+    )?;
+    let made = root.find(&plan.target).at("mount", "openat2", &plan.target, what)?;
+    mount::set_attributes(&made, Attributes::set(set), false).at("mount", "mount_setattr", &plan.target, what)?;
+    set_tree(plan, &made)
 }
 
 fn refused(plan: &MountPlan, filesystem: &str, error: &NewError) -> Fault {

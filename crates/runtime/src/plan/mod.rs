@@ -130,8 +130,7 @@ fn version(version: &str) -> Result<(), Fault> {
 }
 
 fn warnings(process: &ProcessPlan, personality: Option<&Personality>) -> Vec<String> {
-    let capability = |why: &String| format!("config.json: /process/capabilities: {why}: left out");
-    let mut out: Vec<String> = process.capabilities_left_out.iter().map(capability).collect();
+    let mut out: Vec<String> = process.warnings().collect();
     if personality.is_some_and(|given| !given.flags.is_empty()) {
         out.push("config.json: /linux/personality/flags: the specification has none: left out".to_owned());
     }

@@ -22,7 +22,7 @@ pub(crate) struct ProcessPlan {
     pub umask: u32,
     pub capabilities: Sets,
     /// Why a capability was left out; the runtime warns and goes on, as the specification wants.
-    pub capabilities_left_out: Vec<String>,
+    capabilities_left_out: Vec<String>,
     pub rlimits: Vec<(Resource, u64, u64)>,
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
@@ -40,6 +40,12 @@ impl ProcessPlan {
             let entries = [format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()];
             self.env.extend(entries.into_iter().filter_map(|entry| CString::new(entry).ok()));
         }
+    }
+
+    /// What is left out of what was asked for.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        let capability = |why: &String| format!("config.json: /process/capabilities: {why}: left out");
+        self.capabilities_left_out.iter().map(capability)
     }
 
     pub(crate) fn new(process: &Process, pointer: &str) -> Result<Self, Fault> {

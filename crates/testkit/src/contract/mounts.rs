@@ -51,6 +51,14 @@ fn filesystems() -> Vec<Case> {
             let options = [format!("lowerdir={}", at("lower")), format!("upperdir={}", at("upper")), format!("workdir={}", at("work"))];
             mount(b, "/m", "overlay", "overlay", &options.each_ref().map(String::as_str));
         }, "cat /m/f; touch /m/x && echo written", "below\nwritten\n"),
+        Case::run("overlay-options-over-255-bytes", MOUNTS, |b| {
+            writable(b);
+            let deep = ["upper", "work"].map(|name| b.path.join(name).join(["0123456789"; 26].join("/")));
+            for folder in deep.iter().chain([&b.path.join("lower")]) { std::fs::create_dir_all(folder).expect("a folder"); }
+            std::fs::write(b.path.join("lower/f"), "below\n").expect("a file");
+            let options = [format!("lowerdir={}", b.path.join("lower").display()), format!("upperdir={}", deep[0].display()), format!("workdir={}", deep[1].display()), "nosuid".to_owned()];
+            mount(b, "/m", "overlay", "overlay", &options.each_ref().map(String::as_str));
+        }, "cat /m/f; touch /m/x && echo written; awk '$5 == \"/m\" { print $6 }' /proc/self/mountinfo", "below\nwritten\nrw,nosuid,relatime\n"),
         Case::refused("unknown-filesystem", MOUNTS, |b| { writable(b); mount(b, "/m", "nonsensefs", "none", &[]); }),
         Case::refused("unknown-option", MOUNTS, |b| { writable(b); mount(b, "/m", "tmpfs", "tmpfs", &["nonsense=1"]); }),
         Case::run("cgroup-shows-the-containers-own", MOUNTS, as_it_is, "ls -d /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max; cat /sys/fs/cgroup/pids/cgroup.procs | head -1", "/sys/fs/cgroup/memory/memory.limit_in_bytes\n/sys/fs/cgroup/pids/pids.max\n1\n"),
