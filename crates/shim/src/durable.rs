@@ -2,11 +2,12 @@
 //! container ended.
 
 use crate::io::{rfc3339_nanos, since_epoch};
+use crate::oci::Runtime;
 use crate::task::{ExitRecord, Process};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) const TASK_FILE: &str = "plimsoll-task.json";
@@ -15,12 +16,6 @@ pub(crate) const SANDBOX_FILE: &str = "plimsoll-sandbox.json";
 
 /// Longest of these files that is read back.
 const LIMIT: u64 = 64 * 1024;
-
-/// Written before anything of a container is made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct TaskFile {
-    pub(crate) runtime_root: PathBuf,
-}
 
 /// PID 1 of the pod's PID namespace. Written before it lives on its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,8 +45,9 @@ impl ExitFile {
     }
 }
 
-pub(crate) fn write_task(bundle: &Path, runtime_root: &Path) -> io::Result<()> {
-    replace(&bundle.join(TASK_FILE), &TaskFile { runtime_root: runtime_root.to_owned() })
+/// Written before anything of a container is made.
+pub(crate) fn write_task(runtime: &Runtime) -> io::Result<()> {
+    replace(&runtime.bundle.join(TASK_FILE), runtime)
 }
 
 pub(crate) fn write_sandbox(path: &Path, record: &SandboxFile) -> io::Result<()> {

@@ -59,7 +59,7 @@ impl Publisher {
             "TaskCreate",
             &events::TaskCreate {
                 container_id: id.to_owned(),
-                bundle: task.bundle.to_string_lossy().into_owned(),
+                bundle: task.runtime.bundle.to_string_lossy().into_owned(),
                 rootfs: Vec::new(),
                 io: Some(events::TaskIo {
                     stdin: stdio.stdin.clone(),

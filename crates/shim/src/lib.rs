@@ -10,6 +10,7 @@ mod extension;
 mod io;
 mod log;
 mod metrics;
+mod oci;
 mod oom;
 mod sandbox;
 mod server;

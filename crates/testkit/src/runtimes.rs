@@ -1,6 +1,7 @@
 //! OCI runtimes side by side: ours and the peers, each called through the `runc` command line on the same bundle.
 
 use crate::{Bundle, Output, Scratch, peers, run};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,25 +25,37 @@ impl Runtime {
         if self.0 == "plimrun" { crate::bin(self.0) } else { peers::need(self.0) }
     }
 
-    /// A command with the state root of this runtime in `scratch`; arguments can follow. crun refuses a hybrid cgroup layout, so
-    /// it gets a private mount namespace in which an empty folder hides the unified part.
-    pub fn command(self, scratch: &Scratch) -> Command {
-        let root = scratch.dir(&format!("root-{}", self.0));
+    /// A program that is this runtime, for callers that are given a path. crun refuses a hybrid cgroup layout, so it gets a private
+    /// mount namespace in which an empty folder hides the unified part.
+    ///
+    /// # Panics
+    /// When it is not there, or the script that calls it cannot be written.
+    #[track_caller]
+    pub fn as_program(self, scratch: &Scratch) -> PathBuf {
         let hybrid = Path::new("/sys/fs/cgroup/unified");
-        let mut command = if self.0 == "crun" && hybrid.is_dir() {
-            let empty = scratch.dir("empty");
-            let script = format!(
-                "mount --make-rprivate / && mount --bind {} {} && exec \"$@\"",
-                empty.display(),
-                hybrid.display()
-            );
-            let mut command = scratch.command("unshare");
-            command.args(["-m", "sh", "-c", &script, "sh"]).arg(self.program());
-            command
-        } else {
-            scratch.command(self.program())
-        };
-        command.arg("--root").arg(root);
+        if self.0 != "crun" || !hybrid.is_dir() {
+            return self.program();
+        }
+        let script = format!(
+            "#!/bin/sh\nexec unshare -m sh -c 'mount --make-rprivate / && mount --bind {} {} && exec \"$@\"' sh {} \"$@\"\n",
+            scratch.dir("empty").display(),
+            hybrid.display(),
+            self.program().display(),
+        );
+        let path = scratch.dir("programs").join(self.0);
+        if !path.exists() {
+            // Written beside it first: another thread may be about to run it.
+            let new = scratch.file(&format!("{}-{:?}", self.0, std::thread::current().id()), script);
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+            std::fs::rename(&new, &path).expect("rename");
+        }
+        path
+    }
+
+    /// A command with the state root of this runtime in `scratch`; arguments can follow.
+    pub fn command(self, scratch: &Scratch) -> Command {
+        let mut command = scratch.command(self.as_program(scratch));
+        command.arg("--root").arg(scratch.dir(&format!("root-{}", self.0)));
         command
     }
 

@@ -2,15 +2,15 @@
 //! as its bundle, and in a pod's folder the pod's PID 1, and prints how it ended as a `DeleteResponse`.
 
 use crate::args::Args;
-use crate::durable::{self, EXIT_FILE, ExitFile, SANDBOX_FILE, SandboxFile, TASK_FILE, TaskFile};
+use crate::durable::{self, EXIT_FILE, ExitFile, SANDBOX_FILE, SandboxFile, TASK_FILE};
+use crate::oci::Runtime;
 use crate::sandbox;
 use crate::task::{rootfs, timestamp};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task::DeleteResponse;
-use plimsoll_runtime::Root;
 use prost::Message;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 /// What containerd's callers expect where the code is not known: the container was killed.
@@ -21,14 +21,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
         Some(bundle) => bundle.clone(),
         None => std::env::current_dir().map_err(|e| fault("cannot tell the bundle").because(&e))?,
     };
-    let kept: Option<TaskFile> = read(&bundle.join(TASK_FILE))?;
+    let kept: Option<Runtime> = read(&bundle.join(TASK_FILE))?;
     let exit: Option<ExitFile> = read(&bundle.join(EXIT_FILE))?;
     if let Some(init) = read::<SandboxFile>(&bundle.join(SANDBOX_FILE))? {
         sandbox::end_init(&init)?;
     }
     // Without either nothing was made: the file is written first.
-    let root = kept.map(|kept| kept.runtime_root).or_else(|| args.runtime_root.clone());
-    let pid = root.map_or(Ok(0), |root| remove(root, &args.id))?;
+    let linked = || args.runtime_root.clone().map(Runtime::linked);
+    let runtime = kept.or_else(linked).map(|runtime| runtime.of(&bundle));
+    let pid = runtime.map_or(Ok(0), |runtime| remove(&runtime, &args.id))?;
     rootfs::unmount(&bundle.join("rootfs"))?;
     let answer = DeleteResponse {
         pid: exit.as_ref().map_or(pid, |exit| exit.pid),
@@ -40,10 +41,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
 }
 
 /// A container that the runtime does not know is deleted already. Returns the pid that its init had, if that is known.
-fn remove(root: PathBuf, id: &str) -> Result<u32, Fault> {
-    let root = Root::open(root)?;
-    let pid = plimsoll_runtime::state(&root, id).ok().and_then(|state| u32::try_from(state.pid).ok());
-    match plimsoll_runtime::delete(&root, id, true) {
+fn remove(runtime: &Runtime, id: &str) -> Result<u32, Fault> {
+    let pid = runtime.pid(id).ok().and_then(|pid| u32::try_from(pid).ok());
+    match runtime.delete(id) {
         Err(fault) if fault.class() != Kind::NotFound => Err(fault),
         _ => Ok(pid.unwrap_or(0)),
     }

@@ -20,7 +20,7 @@ fn entry(id: &str, exec_id: &str, task: &Task, process: &Process) -> wire::Proce
         id: id.to_owned(),
         exec_id: exec_id.to_owned(),
         pid: process.pid_number(),
-        bundle: task.bundle.to_string_lossy().into_owned(),
+        bundle: task.runtime.bundle.to_string_lossy().into_owned(),
         started: process.started_at.is_some(),
         exit: Some(super::exit::of(process)),
     }

@@ -3,6 +3,7 @@
 
 mod connection;
 mod dispatch;
+mod early;
 mod listen;
 mod poller;
 mod reaper;
@@ -20,6 +21,7 @@ use crate::log::Log;
 use crate::sandbox::Sandbox;
 use crate::task::{Key, Task};
 use connection::Connection;
+use early::Early;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_sys::SingleThread;
 use std::collections::BTreeMap;
@@ -58,6 +60,7 @@ pub(crate) struct Server {
     connections: BTreeMap<u32, Connection>,
     streams: BTreeMap<u32, Slot>,
     workers: BTreeMap<u32, Worker>,
+    early: Early,
     next_id: u32,
     scratch: Vec<u8>,
 }

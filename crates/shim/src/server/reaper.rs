@@ -19,9 +19,9 @@ impl Server {
             }
             // A worker may have reported, and ended, since the reports were last read: its child is known only now.
             self.read_all_workers();
-            // What is still unknown is a worker or an orphan of a container.
-            if !self.claim(pid, code(status), at) {
-                self.worker_died(pid, status);
+            // What is still unknown is a worker, an orphan of a container, or what a worker will tell of.
+            if !self.claim(pid, code(status), at) && !self.worker_died(pid, status) && !self.workers.is_empty() {
+                self.early.keep(pid, code(status), at);
             }
         }
     }
@@ -79,7 +79,7 @@ impl Server {
         if !key.exec_id.is_empty() {
             return;
         }
-        if let Err(error) = crate::durable::write_exit(&task.bundle, process, &record) {
+        if let Err(error) = crate::durable::write_exit(&task.runtime.bundle, process, &record) {
             let fault = Fault::new(Layer::Shim, "exit", "cannot keep the exit in the bundle").because(&error);
             self.log.warn(&fault.in_container(&key.id));
         }

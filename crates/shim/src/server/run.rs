@@ -1,6 +1,7 @@
 //! The loop: waits, serves what is ready, then looks at signals and deadlines. Nothing in it blocks.
 
 use super::connection::{Connection, Health};
+use super::early::Early;
 use super::poller::{Poller, Token};
 use super::{Call, Reply, Server, Settings};
 use crate::events::Publisher;
@@ -54,6 +55,7 @@ impl Server {
             connections: BTreeMap::new(),
             streams: BTreeMap::new(),
             workers: BTreeMap::new(),
+            early: Early::default(),
             next_id: 0,
             scratch: vec![0; crate::io::CHUNK],
         })

@@ -109,18 +109,20 @@ impl Server {
         }
     }
 
-    /// A worker was reaped. One that has not said how it ended is lost, and what it ran (hooks) with it.
-    pub(super) fn worker_died(&mut self, pid: Pid, status: WaitStatus) {
-        let Some((&id, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.pid == pid) else { return };
+    /// Whether a worker was reaped. One that has not said how it ended is lost, and what it ran (hooks) with it.
+    pub(super) fn worker_died(&mut self, pid: Pid, status: WaitStatus) -> bool {
+        let Some((&id, worker)) = self.workers.iter_mut().find(|(_, worker)| worker.pid == pid) else { return false };
         // The number is the group's as long as anybody is in it, and the kernel gives numbers out in turn: it is nobody
         // else's yet. ESRCH: nobody is left.
         worker.kill().ok();
         let stage = worker.stage.clone();
         let fault = worker.given_up.take().unwrap_or_else(|| lost(&stage, status));
         self.finish_worker(id, End::Lost { fault, stage });
+        true
     }
 
     fn kill_worker(&self, worker: &Worker) {
+        worker.kill_descendants();
         // The worker may not have made its process group yet; its own pid is ours to signal until it is reaped.
         let outcome = worker.kill().or_else(|_| rustix::process::kill_process(worker.pid, Signal::KILL));
         if let Err(errno) = outcome {
@@ -146,6 +148,9 @@ impl Server {
             }
             Job::StartSandbox { reply } => sandbox::start::finish(self, reply, end.result()),
             Job::StopSandbox { reply, shutdown } => sandbox::stop::finish(self, reply, shutdown, end.result()),
+        }
+        if self.workers.is_empty() {
+            self.early.forget();
         }
     }
 }

@@ -3,18 +3,19 @@
 use super::{Key, Process, Task, rootfs};
 use crate::durable;
 use crate::io::{self, StdioSpec};
+use crate::oci::Runtime;
 use crate::oom;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{End, Job, Outcome, Reporter, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::{runc, task as wire, type_url, types};
-use plimsoll_runtime::{Bundle, CreateRequest, Root, Stdio};
+use plimsoll_runtime::{Bundle, Stdio};
 use plimsoll_spec::runtime::Spec;
 use plimsoll_sys::SingleThread;
 use prost::Message;
 use rustix::process::Pid;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The stage from which on the runtime may know the container.
 const CREATING: &str = "create the container";
@@ -22,8 +23,7 @@ const CREATING: &str = "create the container";
 /// What the worker needs, decided before the fork.
 struct Plan {
     id: String,
-    bundle: PathBuf,
-    root: PathBuf,
+    runtime: Runtime,
     mounts: Vec<types::Mount>,
     options: runc::Options,
 }
@@ -39,8 +39,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
     let mut init = Process::new(stdio);
     init.io = opened.io;
     let task = Task {
-        bundle: plan.bundle.clone(),
-        root: plan.root.clone(),
+        runtime: plan.runtime.clone(),
         init,
         execs: BTreeMap::new(),
         shares_pids: false,
@@ -87,36 +86,22 @@ fn plan(server: &Server, request: &wire::CreateTaskRequest) -> Result<Plan, Faul
             .map_err(|e| Fault::invalid("create", "the runtime options cannot be read").because(&e))?,
         _ => runc::Options::default(),
     };
-    if !options.binary_name.is_empty() {
-        let text = format!("running the OCI runtime {:?} is not implemented; the linked one is", options.binary_name);
-        return Err(Fault::new(Layer::Shim, "create", text).kind(Kind::Unimplemented));
-    }
-    let root = match options.root.as_str() {
-        "" => Path::new("/run/plimrun").join(&server.settings.namespace),
-        // containerd gives one root for all its namespaces.
-        root => Path::new(root).to_owned(),
-    };
-    Ok(Plan {
-        id: request.id.clone(),
-        bundle: PathBuf::from(&request.bundle),
-        root,
-        mounts: request.rootfs.clone(),
-        options,
-    })
+    let runtime = Runtime::chosen(&options, &server.settings.namespace, Path::new(&request.bundle));
+    Ok(Plan { id: request.id.clone(), runtime, mounts: request.rootfs.clone(), options })
 }
 
 /// In the worker. Before anything is made the bundle says where: the shim's `delete` finds it should the shim die.
 fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<Outcome, Fault> {
     reporter.stage("read the config");
-    let bundle = Bundle::load(&plan.bundle)?;
+    let bundle = Bundle::load(&plan.runtime.bundle)?;
     let shares_pids = shares_pids(bundle.spec());
-    durable::write_task(&plan.bundle, &plan.root)
+    durable::write_task(&plan.runtime)
         .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
     match make(token, reporter, stdio, plan, bundle) {
         Ok(pid) => Ok(Outcome { pid, shares_pids }),
         // The container of that name is another's, and not for our `delete` to remove.
         Err(fault) if fault.class() == Kind::AlreadyExists => {
-            Err(match durable::remove(&plan.bundle.join(durable::TASK_FILE)) {
+            Err(match durable::remove(&plan.runtime.bundle.join(durable::TASK_FILE)) {
                 Ok(()) => fault,
                 Err(second) => fault.why(second.to_string()),
             })
@@ -134,21 +119,11 @@ fn make(
     bundle: Bundle,
 ) -> Result<i32, Fault> {
     reporter.stage("mount the rootfs");
-    let target = plan.bundle.join("rootfs");
+    let target = plan.runtime.bundle.join("rootfs");
     rootfs::mount(&plan.mounts, &target)?;
     reporter.stage(CREATING);
-    let made = Root::open(plan.root.clone()).and_then(|root| {
-        let request = CreateRequest {
-            stdio,
-            no_pivot: plan.options.no_pivot_root,
-            no_new_keyring: plan.options.no_new_keyring,
-            systemd_cgroup: plan.options.systemd_cgroup,
-            ..CreateRequest::new(&plan.id)
-        };
-        plimsoll_runtime::create(token, &root, bundle, request)
-    });
-    match made {
-        Ok(created) => Ok(created.pid.as_raw_nonzero().get()),
+    match plan.runtime.create(token, &plan.id, bundle, &plan.options, stdio) {
+        Ok(pid) => Ok(pid),
         Err(fault) if !plan.mounts.is_empty() => Err(match rootfs::unmount(&target) {
             Ok(()) => fault,
             Err(second) => fault.why(second.to_string()),
@@ -176,6 +151,7 @@ pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, end: End) {
         Ok(pid) => {
             server.events.created(id, &server.tasks);
             server.answer(reply, Ok(wire::CreateTaskResponse { pid }.encode_to_vec()));
+            server.settle_early_end(&Key::init(id));
         }
         Err(fault) => {
             if let Some(task) = forget(server, id)

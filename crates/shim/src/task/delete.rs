@@ -1,13 +1,14 @@
 //! Delete: forgets a process that has ended; with the init, the container and all it left on the host.
 
 use super::{Key, Phase, Process, Task, rootfs, timestamp, wrong_phase};
+use crate::oci::Runtime;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, Reporter, limits};
 use plimsoll_fault::{Fault, Kind};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::{Root, Stdio};
+use plimsoll_runtime::Stdio;
 use prost::Message;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long output that is not written yet (a FIFO whose reader is slow, a full disk) may hold up a delete.
@@ -44,19 +45,19 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
 
 fn start_worker(server: &mut Server, id: &str, reply: Reply) -> Result<(), Fault> {
     let task = server.task(id)?;
-    let (root, bundle, mounted) = (task.root.clone(), task.bundle.clone(), task.mounted);
+    let (runtime, mounted) = (task.runtime.clone(), task.mounted);
     let name = id.to_owned();
     let limit = reply.timeout.map_or(limits::DELETE, |timeout| timeout.min(limits::DELETE));
     server.start_worker(Job::Delete { id: id.to_owned() }, limit, Stdio::Inherit, move |_, reporter, _| {
-        remove(reporter, root, &name, &bundle, mounted)
+        remove(reporter, &runtime, &name, mounted)
     })
 }
 
 /// In a worker.
-fn remove(reporter: &mut Reporter, root: PathBuf, id: &str, bundle: &Path, mounted: bool) -> Result<Outcome, Fault> {
+fn remove(reporter: &mut Reporter, runtime: &Runtime, id: &str, mounted: bool) -> Result<Outcome, Fault> {
     reporter.stage("delete the container");
-    plimsoll_runtime::delete(&Root::open(root)?, id, true)?;
-    unmount(reporter, bundle, mounted)
+    runtime.delete(id)?;
+    unmount(reporter, &runtime.bundle, mounted)
 }
 
 fn unmount(reporter: &mut Reporter, bundle: &Path, mounted: bool) -> Result<Outcome, Fault> {
@@ -128,14 +129,14 @@ fn drop_streams(server: &mut Server, task: &Task) {
 /// Removes what a create that came to nothing has left, with nobody waiting: the mount, and the container if the runtime
 /// got as far as that.
 pub(crate) fn clean_up(server: &mut Server, id: &str, task: &Task, created: bool) {
-    let (root, bundle, name, mounted) = (task.root.clone(), task.bundle.clone(), id.to_owned(), task.mounted);
+    let (runtime, name, mounted) = (task.runtime.clone(), id.to_owned(), task.mounted);
     let job = Job::Cleanup { id: id.to_owned() };
     let started = server.start_worker(job, limits::DELETE, Stdio::Inherit, move |_, reporter, _| {
         if created {
             reporter.stage("delete the container");
-            plimsoll_runtime::delete(&Root::open(root)?, &name, true)?;
+            runtime.delete(&name)?;
         }
-        unmount(reporter, &bundle, mounted)
+        unmount(reporter, &runtime.bundle, mounted)
     });
     if let Err(fault) = started {
         server.log.warn(&fault.in_container(id));

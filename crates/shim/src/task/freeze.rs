@@ -5,7 +5,7 @@ use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::Fault;
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::{Root, Stdio};
+use plimsoll_runtime::Stdio;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -32,16 +32,15 @@ fn start(server: &mut Server, id: String, verb: Verb, reply: Reply) -> Handled {
         Verb::Resume if !task.paused => return Err(wrong_phase(&Key::init(&id), "the container is not paused")),
         Verb::Pause | Verb::Resume => {}
     }
-    let (root, name) = (task.root.clone(), id.clone());
+    let (runtime, name) = (task.runtime.clone(), id.clone());
     server.start_worker(Job::Freeze { id, verb, reply }, limits::FREEZE, Stdio::Inherit, move |_, reporter, _| {
         reporter.stage(match verb {
             Verb::Pause => "freeze the container",
             Verb::Resume => "thaw the container",
         });
-        let root = Root::open(root)?;
         match verb {
-            Verb::Pause => plimsoll_runtime::pause(&root, &name)?,
-            Verb::Resume => plimsoll_runtime::resume(&root, &name)?,
+            Verb::Pause => runtime.pause(&name)?,
+            Verb::Resume => runtime.resume(&name)?,
         }
         Ok(Outcome::default())
     })?;

@@ -5,7 +5,7 @@ use crate::server::{Answer, Call, Handled, Reply, Server, answer, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::{Root, Stdio};
+use plimsoll_runtime::Stdio;
 use rustix::process::{Pid, Signal};
 
 const SIGKILL: i32 = Signal::KILL.as_raw();
@@ -39,11 +39,11 @@ fn thaw(server: &mut Server, id: &str) -> Result<(), Fault> {
         return Ok(());
     }
     task.paused = false;
-    let (root, name) = (task.root.clone(), id.to_owned());
+    let (runtime, name) = (task.runtime.clone(), id.to_owned());
     let job = Job::Cleanup { id: id.to_owned() };
     server.start_worker(job, limits::FREEZE, Stdio::Inherit, move |_, reporter, _| {
         reporter.stage("thaw the container");
-        plimsoll_runtime::resume(&Root::open(root)?, &name)?;
+        runtime.resume(&name)?;
         Ok(Outcome::default())
     })
 }
@@ -67,11 +67,11 @@ fn gone(key: &Key) -> Fault {
 }
 
 fn kill_all(server: &mut Server, id: &str, signal: i32, job: Job) -> Result<(), Fault> {
-    let root = server.task(id)?.root.clone();
+    let runtime = server.task(id)?.runtime.clone();
     let name = id.to_owned();
     server.start_worker(job, limits::KILL, Stdio::Inherit, move |_, reporter, _| {
         reporter.stage("signal the container");
-        plimsoll_runtime::kill(&Root::open(root)?, &name, signal, true)?;
+        runtime.kill_all(&name, signal)?;
         Ok(Outcome::default())
     })
 }

@@ -1,6 +1,7 @@
 //! A container and its processes, as the shim keeps them.
 
 use crate::io::{ProcessIo, StdioSpec, since_epoch};
+use crate::oci::Runtime;
 use crate::oom::{Cgroup, OomWatch};
 use crate::server::Reply;
 use plimsoll_fault::{Fault, Kind, Layer};
@@ -8,7 +9,6 @@ use plimsoll_proto::shim::task as wire;
 use prost_types::Timestamp;
 use rustix::process::Pid;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 /// A process: a container's init (`exec_id` empty) or one of its execs.
@@ -116,9 +116,7 @@ impl Process {
 
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) bundle: PathBuf,
-    /// State root of the runtime.
-    pub(crate) root: PathBuf,
+    pub(crate) runtime: Runtime,
     pub(crate) init: Process,
     pub(crate) execs: BTreeMap<String, Process>,
     /// Its PID namespace is another's, so its processes outlive its init unless they are killed.

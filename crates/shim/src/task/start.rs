@@ -6,8 +6,7 @@ use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::{ExecRequest, Root, Stdio};
-use plimsoll_spec::runtime::Process as ProcessSpec;
+use plimsoll_runtime::Stdio;
 use prost::Message;
 use rustix::process::Pid;
 use std::time::SystemTime;
@@ -23,11 +22,11 @@ fn start(server: &mut Server, key: &Key, reply: Reply) -> Handled {
     if task.init.phase() != Phase::Created || task.init.starting {
         return Err(wrong_phase(key, "only a created container can be started"));
     }
-    let (root, id) = (task.root.clone(), key.id.clone());
+    let (runtime, id) = (task.runtime.clone(), key.id.clone());
     let job = Job::Start { id: id.clone(), reply };
     server.start_worker(job, limits::START, Stdio::Inherit, move |_, reporter, _| {
         reporter.stage("start the container");
-        plimsoll_runtime::start(&Root::open(root)?, &id)?;
+        runtime.start(&id)?;
         Ok(Outcome::default())
     })?;
     server.process(key)?.starting = true;
@@ -50,22 +49,19 @@ fn start_exec(server: &mut Server, key: &Key, reply: Reply) -> Handled {
     if task.init.phase() != Phase::Running {
         return Err(wrong_phase(key, "the container does not run"));
     }
-    let root = task.root.clone();
+    let runtime = task.runtime.clone();
     let process = server.process(key)?;
     if process.phase() != Phase::Creating || process.starting {
         return Err(wrong_phase(key, "the exec was started already"));
     }
-    let spec: ProcessSpec = serde_json::from_slice(&process.spec)
-        .map_err(|e| Fault::invalid("exec", "the process to exec cannot be read").because(&e))?;
+    let spec = process.spec.clone();
     let opened = io::open(&process.stdio)?;
     process.io = opened.io;
     let id = key.id.clone();
     let job = Job::StartExec { key: key.clone(), reply };
     server.start_worker(job, limits::EXEC, opened.child, move |token, reporter, stdio| {
         reporter.stage("enter the container");
-        let request = ExecRequest { stdio, ..ExecRequest::new(&id, spec) };
-        let made = plimsoll_runtime::exec(token, &Root::open(root)?, request)?;
-        Ok(Outcome { pid: made.pid.as_raw_nonzero().get(), ..Outcome::default() })
+        Ok(Outcome { pid: runtime.exec(token, &id, &spec, stdio)?, ..Outcome::default() })
     })?;
     let outputs = opened.outputs.into_iter().map(|stream| server.add_stream(stream, key)).collect();
     let inputs = opened.input.into_iter().map(|stream| server.add_stream(stream, key)).collect();
@@ -85,6 +81,7 @@ pub(crate) fn finish_exec(server: &mut Server, key: &Key, reply: Reply, result: 
         let process = server.process(key)?;
         process.outputs.extend(outputs);
         process.inputs.extend(inputs);
+        server.settle_early_end(key);
         Ok(())
     });
     match result {

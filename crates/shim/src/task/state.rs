@@ -8,7 +8,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
     let request: wire::StateRequest = decode(call)?;
     let key = Key::new(&request.id, &request.exec_id);
     let task = server.task(&key.id)?;
-    let (bundle, paused) = (task.bundle.to_string_lossy().into_owned(), task.paused && key.exec_id.is_empty());
+    let (bundle, paused) = (task.runtime.bundle.to_string_lossy().into_owned(), task.paused && key.exec_id.is_empty());
     let process = server.process(&key)?;
     let status = match process.phase() {
         // An exec that was not started is there all the same.

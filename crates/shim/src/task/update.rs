@@ -5,7 +5,7 @@ use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::Fault;
 use plimsoll_proto::shim::{task as wire, type_url};
-use plimsoll_runtime::{Root, Stdio};
+use plimsoll_runtime::Stdio;
 
 /// In a worker: reclaiming memory for a smaller limit takes as long as it takes.
 pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
@@ -23,12 +23,11 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
             type_url::OCI_RESOURCES
         )));
     }
-    let resources = plimsoll_runtime::parse_resources(&given.value).map_err(|fault| fault.in_container(&request.id))?;
-    let (root, id, reply) = (task.root.clone(), request.id, call.reply);
+    let (runtime, id, reply) = (task.runtime.clone(), request.id, call.reply);
     let name = id.clone();
     server.start_worker(Job::Update { id, reply }, limits::UPDATE, Stdio::Inherit, move |_, reporter, _| {
         reporter.stage("write the limits");
-        plimsoll_runtime::update(&Root::open(root)?, &name, resources, &[])?;
+        runtime.update(&name, &given.value)?;
         Ok(Outcome::default())
     })?;
     Ok(Answer::Later)

@@ -5,6 +5,7 @@
 mod job;
 mod report;
 mod spawn;
+mod tree;
 
 pub(crate) use job::Job;
 pub(crate) use report::{End, LIMIT as REPORT_LIMIT, Outcome, Report, Reporter};
@@ -50,6 +51,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn deadline(&self) -> Instant {
         self.started + self.limit
+    }
+
+    /// Kills what the worker has begun and that has left its process group. While the worker lives, it is known by its parents.
+    pub(crate) fn kill_descendants(&self) {
+        tree::kill(self.pid);
     }
 
     /// Kills the worker with every program it runs (hooks). What it made is for the job to clean up.

@@ -65,6 +65,21 @@ pub fn detect() -> io::Result<Layout> {
     Ok(Layout::V1(trees.filter_map(|(controllers, own)| mounted(controllers, own)).collect()))
 }
 
+/// The folders of another process's groups with the controllers of each, joined by commas: one without any on v2, one a
+/// hierarchy on v1.
+pub fn folders_of(pid: Pid) -> io::Result<Vec<(String, PathBuf)>> {
+    let groups = parse(&file::read_text(Path::new(&format!("/proc/{}/cgroup", pid.as_raw_nonzero())))?);
+    let trees = match detect()? {
+        Layout::V2(tree) => vec![tree],
+        Layout::V1(trees) => trees,
+    };
+    let folder = |tree: &Hierarchy| {
+        let (_, group) = groups.iter().find(|(controllers, _)| *controllers == tree.controllers)?;
+        Some((tree.controllers.join(","), tree.folder(group)))
+    };
+    Ok(trees.iter().filter_map(folder).collect())
+}
+
 /// The group of another process in the v2 tree, absolute within it.
 pub fn v2_group_of(pid: Pid) -> io::Result<PathBuf> {
     let text = file::read_text(Path::new(&format!("/proc/{}/cgroup", pid.as_raw_nonzero())))?;

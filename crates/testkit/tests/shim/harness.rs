@@ -2,6 +2,7 @@
 
 use plimsoll_core::shim::{CreateTask, ExecTask, Exit, Shim, Stdio, TaskOptions};
 use plimsoll_testkit::bundle::Bundle;
+use plimsoll_testkit::runtimes::Runtime;
 use plimsoll_testkit::wait::LIMIT;
 use plimsoll_testkit::{Scratch, bin, bundle, run};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,39 @@ pub(crate) fn start(scratch: &Scratch, id: &str, folder: &Path) -> String {
     run(&mut command).ok()
 }
 
+/// Makes of `async fn NAME(runtime: &str)` one test for each OCI runtime that can keep the containers.
+macro_rules! under_each_runtime {
+    ($($name:ident)*) => { $(
+        mod $name {
+            #[tokio::test]
+            async fn linked() { super::$name("").await }
+            #[tokio::test]
+            async fn plimrun() { super::$name("plimrun").await }
+            #[tokio::test]
+            async fn runc() { super::$name("runc").await }
+            #[tokio::test]
+            async fn crun() { super::$name("crun").await }
+        }
+    )* };
+}
+pub(crate) use under_each_runtime;
+
 impl Pod {
     pub(crate) async fn new() -> Pod {
+        Pod::under("").await
+    }
+
+    /// With containers of the program of that name; the empty one is linked into the shim.
+    pub(crate) async fn under(runtime: &'static str) -> Pod {
+        let mut pod = Pod::linked().await;
+        if !runtime.is_empty() {
+            let program = Runtime(runtime).as_program(&pod.scratch);
+            pod.options.binary_name = program.to_string_lossy().into_owned();
+        }
+        pod
+    }
+
+    async fn linked() -> Pod {
         let scratch = Scratch::new();
         let address = start(&scratch, "pod", &scratch.dir("pod"));
         let shim = Shim::connect(&address).await.expect("connect");
@@ -96,11 +128,22 @@ impl Pod {
         exit
     }
 
+    /// What lasts of the test. The parent of the containers' cgroups is nobody's; runc and crun leave it.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let foreign = ["/runc", "/crun"].iter().any(|name| self.options.binary_name.ends_with(name));
+        let parent = format!("/{}", self.scratch.cgroup_prefix());
+        for what in self.scratch.leftovers().iter().filter(|what| foreign && what.ends_with(&parent)) {
+            // One in which there still is something is found below.
+            what.strip_prefix("cgroup ").and_then(|path| std::fs::remove_dir(path).ok());
+        }
+        self.scratch.lasting()
+    }
+
     /// Ends the shim and says what is left of the test; nothing should be.
     pub(crate) async fn end(self) {
         self.shim.shutdown("pod", true).await.expect("shutdown");
         tokio::time::timeout(LIMIT, self.shim.closed()).await.expect("the shim ends");
-        assert_eq!(self.scratch.lasting(), Vec::<String>::new());
+        assert_eq!(self.left(), Vec::<String>::new());
         let sockets: Vec<PathBuf> =
             std::fs::read_dir(self.scratch.dir("s")).expect("sockets").flatten().map(|e| e.path()).collect();
         assert_eq!(sockets, Vec::<PathBuf>::new());
