@@ -1,5 +1,6 @@
 //! What the wiring decides for this node: folders, limits, handlers and defaults. Parsed and validated by the daemon.
 
+use crate::Features;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub struct Handler {
     pub shim: PathBuf,
     /// OCI runtime program for shims that run one; `None` means the runtime linked into the shim.
     pub runtime: Option<PathBuf>,
+    /// Of the OCI runtime.
+    pub features: Features,
+    /// The profile that `RuntimeDefault` means, in OCI form; `None`: ours.
+    pub seccomp: Option<PathBuf>,
     /// Exact annotation keys of the pod that may reach `config.json`. Empty by default.
     pub annotations: Vec<String>,
     /// Privileged containers of this handler do not get the host's devices.
@@ -75,6 +80,8 @@ impl Default for Handler {
         Self {
             shim: PathBuf::from("containerd-shim-plimsoll-v1"),
             runtime: None,
+            features: Features::linked(),
+            seccomp: None,
             annotations: Vec::new(),
             privileged_without_host_devices: false,
         }

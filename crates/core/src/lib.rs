@@ -7,6 +7,7 @@ mod clock;
 pub mod config;
 pub mod container;
 pub mod events;
+mod features;
 pub mod oci_spec;
 mod open;
 mod operations;
@@ -23,5 +24,6 @@ pub mod state;
 mod task;
 
 pub use config::Config;
+pub use features::Features;
 pub use open::{Core, Operation, Readiness};
 pub use remove_image::remove_image;

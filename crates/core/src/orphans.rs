@@ -1,7 +1,7 @@
 //! Processes that an earlier daemon has left and no record owns: containers that the runtime's state folder still knows, and
 //! PID 1s of pods. Ended through the shim program's `delete` at the start of the daemon, before their folders are swept.
 
-use crate::{Core, shims};
+use crate::{Core, paths, shims};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,11 @@ pub(crate) async fn end(core: &Core) {
     let containers = keys(core.containers().all());
     let pods = keys(core.sandboxes().all());
     let mut ends = JoinSet::new();
-    for (namespace, id) in strangers(&state.join("runtime"), &containers) {
+    // The linked runtime knows its containers by folders, a program's are known by their bundles.
+    let kept = |(namespace, id): &Key| paths::is_kept(&paths::bundle(state, namespace, id));
+    let bundles = strangers(&state.join("tasks"), &containers).into_iter().filter(kept);
+    let all: BTreeSet<Key> = strangers(&state.join("runtime"), &containers).into_iter().chain(bundles).collect();
+    for (namespace, id) in all {
         let core = core.clone();
         ends.spawn(async move {
             match shims::clean_up_after(&core, &namespace, "", &id).await {

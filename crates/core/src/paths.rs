@@ -23,6 +23,17 @@ pub(crate) fn runtime_root(state: &Path, namespace: &str) -> PathBuf {
     state.join("runtime").join(namespace)
 }
 
+/// State of the OCI runtime program of a handler.
+pub(crate) fn program_root(state: &Path, handler: &str, namespace: &str) -> PathBuf {
+    state.join("oci").join(handler).join(namespace)
+}
+
+/// Whether the bundle says that a runtime may still know its container: our shim writes the file before it makes anything of
+/// one, and removes it when everything is gone.
+pub(crate) fn is_kept(bundle: &Path) -> bool {
+    bundle.join("plimsoll-task.json").exists()
+}
+
 /// Shim sockets: short, for `sun_path` has 108 bytes.
 pub(crate) fn socket_dir(state: &Path) -> PathBuf {
     state.join("s")

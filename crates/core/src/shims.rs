@@ -161,11 +161,13 @@ pub(crate) async fn clean_up_after(core: &Core, namespace: &str, sandbox: &str, 
 
 /// The same on removal, when how it ended does not matter: only for a container that the runtime still knows.
 pub(crate) async fn clean_up(core: &Core, namespace: &str, sandbox: &str, id: &str) -> Result<()> {
-    // The runtime's folder is made before and removed after everything else of a container.
-    match paths::runtime_root(&core.config().state, namespace).join(id).exists() {
-        true => clean_up_after(core, namespace, sandbox, id).await.map(|_exit| ()),
-        false => Ok(()),
+    // The folder of the linked runtime is made before and removed after everything else of a container.
+    let state = &core.config().state;
+    let known = paths::runtime_root(state, namespace).join(id).exists();
+    if known || paths::is_kept(&paths::bundle(state, namespace, id)) {
+        clean_up_after(core, namespace, sandbox, id).await?;
     }
+    Ok(())
 }
 
 /// Ends the PID 1 of a pod whose shim is gone, and with it every process of the pod's PID namespace.

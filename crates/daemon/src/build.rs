@@ -3,8 +3,8 @@
 use crate::admin::Admin;
 use crate::config::{self, Config};
 use crate::journal_log;
-use plimsoll_core::Core;
 use plimsoll_core::config::{Handler, NetworkConfig, Timeouts};
+use plimsoll_core::{Core, Features};
 use plimsoll_cri::Cri;
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_image::{Db, RegistryConfig, Store};
@@ -17,7 +17,7 @@ use tonic::transport::server::Router;
 /// Opens what the root and state folders hold, recovers what ran before, and joins the services.
 pub(crate) async fn build(config: &Config, db: Db) -> Result<Router, Fault> {
     let store = Store::open(image_config(config, db.clone())).await?;
-    let core = Core::open(core_config(config)?, &db, store.clone())?;
+    let core = Core::open(core_config(config).await?, &db, store.clone())?;
     tokio::spawn(journal_log::follow(core.journal().subscribe()));
     core.recover().await?;
     let shown = serde_json::to_value(config)
@@ -37,11 +37,30 @@ fn image_config(config: &Config, db: Db) -> plimsoll_image::Config {
     plimsoll_image::Config { db, registry, platform: Platform::host(), rights: plimsoll_image::Rights::ROOT }
 }
 
-fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
+/// A runtime that does not say what it can do is used for what all can.
+async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<Handler, Fault> {
+    let config::Programs { shim, runtime } = config::Programs::of(name, handler)?;
+    let features = match &runtime {
+        None => Features::linked(),
+        Some(program) => Features::ask(program).await.unwrap_or_else(|fault| {
+            tracing::warn!(handler = name.as_str(), %fault, "the runtime does not say what it can do");
+            Features::unknown()
+        }),
+    };
+    Ok(Handler {
+        shim,
+        runtime,
+        features,
+        seccomp: handler.seccomp.as_ref().map(|path| path.as_path().to_owned()),
+        annotations: handler.annotations.clone(),
+        privileged_without_host_devices: handler.privileged_without_host_devices,
+    })
+}
+
+async fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
     let mut handlers = BTreeMap::new();
     for (name, handler) in &config.handlers {
-        let shim = config::shim_program(name, handler)?;
-        handlers.insert(name.as_str().to_owned(), Handler { shim, ..Handler::default() });
+        handlers.insert(name.as_str().to_owned(), core_handler(name, handler).await?);
     }
     let folder = |path: &config::AbsolutePath| path.as_path().to_owned();
     let core = plimsoll_core::Config::new(folder(&config.root), folder(&config.state), config.socket_path());

@@ -60,8 +60,9 @@ fn run(config: &Config) -> Result<(), Fault> {
 /// `config check`: the file parses (or this is not reached), and this host has what it names.
 fn check(config: &Config) -> Result<(), Fault> {
     for (name, handler) in &config.handlers {
-        let shim = config::shim_program(name, handler)?;
-        println!("handler {}: {}", name.as_str(), shim.display());
+        let programs = config::Programs::of(name, handler)?;
+        let runtime = programs.runtime.map(|path| format!(" with {}", path.display())).unwrap_or_default();
+        println!("handler {}: {}{runtime}", name.as_str(), programs.shim.display());
     }
     println!("socket: {}", config.socket_path().display());
     println!("configuration is usable");

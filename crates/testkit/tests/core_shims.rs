@@ -165,7 +165,7 @@ fn node_with_delete(first: &str) -> Node {
     );
     let shim = scratch.file("shim", script);
     std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
-    Node::start_in(scratch, &format!("[handlers.plimsoll]\ntype = \"shim\"\nshim = {shim:?}"))
+    Node::start_in(scratch, &format!("[handlers.plimsoll]\ntype = \"shim\"\npath = {shim:?}"))
 }
 
 /// Runs a container and kills its shim. The pod, the container and its pid.

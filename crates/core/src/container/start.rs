@@ -114,12 +114,16 @@ async fn launch(
     let config = core.config();
     let shim = shims::of(core, namespace, &record.sandbox).await?;
     let sandbox = core.sandboxes().find(namespace, &record.sandbox);
-    let (_, handler) = core.handler(&sandbox.map(|s| s.handler).unwrap_or_default())?;
+    let (name, handler) = core.handler(&sandbox.map(|s| s.handler).unwrap_or_default())?;
     let snapshotter = core.images().snapshotter(namespace)?;
     let key = id.to_owned();
     let rootfs = blocking(move || snapshotter.mounts(&key)).await?;
+    let root = match handler.runtime {
+        None => paths::runtime_root(&config.state, namespace),
+        Some(_) => paths::program_root(&config.state, &name, namespace),
+    };
     let options = TaskOptions {
-        root: paths::runtime_root(&config.state, namespace).to_string_lossy().into_owned(),
+        root: root.to_string_lossy().into_owned(),
         binary_name: handler.runtime.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         systemd_cgroup: config.systemd_cgroup,
         no_pivot_root: false,

@@ -44,7 +44,8 @@ pub type Warnings = Vec<String>;
 pub fn assemble(inputs: &Inputs<'_>) -> Result<(Finished, Warnings)> {
     let mut spec = Builder::default();
     let mut warnings = Warnings::new();
-    spec.set("/ociVersion", plimsoll_spec::runtime::OCI_VERSION, Origin::default("version"))?;
+    let version = &inputs.handler.features.oci_version;
+    spec.set("/ociVersion", version, Origin::handler(inputs.handler_name, "features"))?;
     spec.set("/root/path", "rootfs", Origin::default("bundle"))?;
     let readonly = inputs.config.security.readonly_rootfs;
     spec.set("/root/readonly", readonly, Origin::request("container.security.readonly_rootfs"))?;

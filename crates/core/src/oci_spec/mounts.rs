@@ -15,7 +15,7 @@ pub(super) fn set(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
     pod_files(spec, inputs)?;
     let mut propagation = "rprivate";
     for mount in &inputs.config.mounts {
-        request(spec, mount)?;
+        request(spec, mount, inputs)?;
         propagation = match (mount.propagation, propagation) {
             (Propagation::Bidirectional, _) => "rshared",
             (Propagation::HostToContainer, "rprivate") => "rslave",
@@ -77,7 +77,7 @@ fn pod_files(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
     spec.put(LIST, "/dev/shm", body, origin)
 }
 
-fn request(spec: &mut Builder, mount: &Mount) -> Result<()> {
+fn request(spec: &mut Builder, mount: &Mount, inputs: &Inputs<'_>) -> Result<()> {
     let destination = normal(&mount.container_path)?;
     if mount.image.is_some() {
         return Err(unable(mount, "image volumes are not there yet"));
@@ -90,6 +90,10 @@ fn request(spec: &mut Builder, mount: &Mount) -> Result<()> {
             "assemble",
             format!("mount {destination}: recursive_read_only needs readonly and private propagation"),
         ));
+    }
+    if mount.recursive_readonly && !inputs.handler.features.recursive_read_only {
+        let what = format!("the runtime of handler {} has no recursive_read_only mounts", inputs.handler_name);
+        return Err(unable(mount, &what));
     }
     let source = source(mount)?;
     let propagation = match mount.propagation {

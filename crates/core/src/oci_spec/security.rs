@@ -64,9 +64,12 @@ fn seccomp(spec: &mut Builder, inputs: &Inputs<'_>, capabilities: &BTreeSet<Stri
         _ if security.privileged => return Ok(()),
         Some(SeccompProfile::Unconfined) => return Ok(()),
         None if !inputs.seccomp_by_default => return Ok(()),
-        None => (default(capabilities), Origin::handler("daemon", "seccomp_by_default")),
-        Some(SeccompProfile::RuntimeDefault) => (default(capabilities), request()),
-        Some(SeccompProfile::Localhost(path)) => (load(path)?, request()),
+        None | Some(SeccompProfile::RuntimeDefault) => match (&inputs.handler.seccomp, &security.seccomp) {
+            (Some(path), _) => (load(path)?, Origin::handler(inputs.handler_name, "seccomp")),
+            (None, None) => (default(capabilities), Origin::handler("daemon", "seccomp_by_default")),
+            (None, Some(_)) => (default(capabilities), request()),
+        },
+        Some(SeccompProfile::Localhost(path)) => (load(std::path::Path::new(path))?, request()),
     };
     spec.set("/linux/seccomp", profile, origin)
 }
@@ -77,13 +80,12 @@ fn default(capabilities: &BTreeSet<String>) -> Value {
 }
 
 /// The profile as written; it must have the shape of an OCI one.
-fn load(path: &str) -> Result<Value> {
+fn load(path: &std::path::Path) -> Result<Value> {
     let fault = |what: &str| {
         Fault::new(Layer::Spec, "assemble", format!("seccomp profile {path:?} {what}"))
             .kind(Kind::InvalidArgument)
             .detail(|d| d.pointer = Some("/linux/seccomp".into()))
     };
-    let path = std::path::Path::new(path);
     if !path.is_absolute() {
         return Err(fault("is not an absolute path"));
     }

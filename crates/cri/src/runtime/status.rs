@@ -1,6 +1,7 @@
 //! Status: is the node able to run pods, and with what.
 
 use crate::Cri;
+use plimsoll_core::config::Handler;
 use plimsoll_fault::Fault;
 use plimsoll_proto::cri::{
     RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus, StatusRequest,
@@ -40,11 +41,13 @@ fn condition(kind: &str, reason: &str, why_not: Option<String>) -> RuntimeCondit
 /// The handlers by name; the default one also under the empty name, as kubelet asks for it.
 fn handlers(cri: &Cri) -> Vec<RuntimeHandler> {
     let config = cri.core().config();
-    let features = RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false };
-    std::iter::once("")
-        .chain(config.handlers.keys().map(String::as_str))
-        .map(|name| RuntimeHandler { name: name.to_owned(), features: Some(features) })
-        .collect()
+    let handler = |name: &str, handler: &Handler| {
+        let recursive_read_only_mounts = handler.features.recursive_read_only;
+        let features = RuntimeHandlerFeatures { recursive_read_only_mounts, user_namespaces: false };
+        RuntimeHandler { name: name.to_owned(), features: Some(features) }
+    };
+    let default = config.handlers.get(&config.default_handler).map(|default| handler("", default));
+    default.into_iter().chain(config.handlers.iter().map(|(name, found)| handler(name, found))).collect()
 }
 
 fn info(cri: &Cri) -> HashMap<String, String> {

@@ -1,6 +1,6 @@
 //! From a file to a `Config`, every complaint with file and line.
 
-use super::Config;
+use super::{Config, Handler, HandlerKind, Name};
 use plimsoll_fault::{Fault, Kind, Layer};
 use std::io::Read;
 use std::path::Path;
@@ -54,6 +54,14 @@ fn check(config: &Config, path: &Path) -> Result<(), Fault> {
             path.display(),
             default.as_str(),
             default.as_str()
+        )));
+    }
+    let nameless = |(_, handler): &(&Name, &Handler)| handler.r#type == HandlerKind::Oci && handler.path.is_none();
+    if let Some((name, _)) = config.handlers.iter().find(nameless) {
+        let name = name.as_str();
+        return Err(config_fault(format!(
+            "{}: handlers.{name}.type is \"oci\", but there is no handlers.{name}.path",
+            path.display()
         )));
     }
     if config.network.bin_dirs.is_empty() {

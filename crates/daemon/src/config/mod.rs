@@ -6,7 +6,7 @@ mod program;
 mod value;
 
 pub(crate) use load::{DEFAULT_TEXT, load};
-pub(crate) use program::shim_program;
+pub(crate) use program::Programs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -86,7 +86,13 @@ impl Default for Runtime {
 pub(crate) struct Handler {
     pub(crate) r#type: HandlerKind,
     #[serde(default)]
-    pub(crate) shim: Option<AbsolutePath>,
+    pub(crate) path: Option<AbsolutePath>,
+    #[serde(default)]
+    pub(crate) annotations: Vec<String>,
+    #[serde(default)]
+    pub(crate) privileged_without_host_devices: bool,
+    #[serde(default)]
+    pub(crate) seccomp: Option<AbsolutePath>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -57,7 +57,11 @@ fn bad_values_are_named_with_their_line() {
     for (text, wants) in [
         ("\nroot = \"var\"", "c.toml:2: `var` is not an absolute path"),
         ("state = \"/a/../b\"", "c.toml:1: `/a/../b` contains `..`"),
-        ("[handlers.x]\ntype = \"oci\"", "handler type `oci` is not implemented yet"),
+        ("[handlers.x]\ntype = \"vm\"", "handler type `vm` is not implemented yet"),
+        (
+            "[handlers.plimsoll]\ntype = \"shim\"\n[handlers.x]\ntype = \"oci\"",
+            "c.toml: handlers.x.type is \"oci\", but there is no handlers.x.path",
+        ),
         ("[handlers.X]\ntype = \"shim\"", "`X` is not a handler name"),
         ("[handlers.x]\ntype = \"shim\"\nbinary=\"/x\"", "c.toml:3: unknown field `binary`"),
         ("[log]\nlevel = \"loud\"", "c.toml:2: unknown variant `loud`"),

@@ -165,6 +165,7 @@ pub(crate) enum LogFormat {
 pub(crate) enum HandlerKind {
     #[default]
     Shim,
+    Oci,
 }
 
 impl TryFrom<String> for HandlerKind {
@@ -173,8 +174,9 @@ impl TryFrom<String> for HandlerKind {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "shim" => Ok(Self::Shim),
-            "oci" | "vm" => Err(format!("handler type `{text}` is not implemented yet; implemented: shim")),
-            _ => Err(format!("`{text}` is not a handler type; there is: shim")),
+            "oci" => Ok(Self::Oci),
+            "vm" => Err(format!("handler type `{text}` is not implemented yet; implemented: shim, oci")),
+            _ => Err(format!("`{text}` is not a handler type; there are: shim, oci")),
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let runtime = kept.or_else(linked).map(|runtime| runtime.of(&bundle));
     let pid = runtime.map_or(Ok(0), |runtime| remove(&runtime, &args.id))?;
     rootfs::unmount(&bundle.join("rootfs"))?;
+    durable::remove(&bundle.join(TASK_FILE)).map_err(|e| fault("cannot remove the task's record").because(&e))?;
     let answer = DeleteResponse {
         pid: exit.as_ref().map_or(pid, |exit| exit.pid),
         exit_status: exit.as_ref().map_or(KILLED, |exit| exit.exit_code),

@@ -1,10 +1,11 @@
 //! Delete: forgets a process that has ended; with the init, the container and all it left on the host.
 
 use super::{Key, Phase, Process, Task, rootfs, timestamp, wrong_phase};
+use crate::durable;
 use crate::oci::Runtime;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, Reporter, limits};
-use plimsoll_fault::{Fault, Kind};
+use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task as wire;
 use plimsoll_runtime::Stdio;
 use prost::Message;
@@ -57,7 +58,12 @@ fn start_worker(server: &mut Server, id: &str, reply: Reply) -> Result<(), Fault
 fn remove(reporter: &mut Reporter, runtime: &Runtime, id: &str, mounted: bool) -> Result<Outcome, Fault> {
     reporter.stage("delete the container");
     runtime.delete(id)?;
-    unmount(reporter, &runtime.bundle, mounted)
+    let done = unmount(reporter, &runtime.bundle, mounted)?;
+    // Nothing is left that the shim's `delete` would have to look for.
+    durable::remove(&runtime.bundle.join(durable::TASK_FILE)).map_err(|e| {
+        Fault::new(Layer::Shim, "delete", "cannot remove the task's record from the bundle").because(&e)
+    })?;
+    Ok(done)
 }
 
 fn unmount(reporter: &mut Reporter, bundle: &Path, mounted: bool) -> Result<Outcome, Fault> {

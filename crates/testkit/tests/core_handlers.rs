@@ -1,0 +1,98 @@
+//! RuntimeClass handlers: the same pod under our linked runtime and under each OCI runtime that is here.
+#![cfg(feature = "privileged")]
+#![allow(clippy::print_stderr, reason = "a test that cannot test must be heard")]
+
+use plimsoll_testkit::runtimes::Runtime;
+use plimsoll_testkit::{Node, Scratch, peers, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The handlers' tables, and their names. youki and runsc are slow to get: `./dev conformance` has them.
+fn handlers(scratch: &Scratch) -> (String, Vec<&'static str>) {
+    let optional = ["youki", "runsc"].into_iter().filter(|name| match peers::find(name) {
+        Ok(_) => true,
+        Err(why) => {
+            eprintln!("NOT RUN: a pod of {name}: {why}");
+            false
+        }
+    });
+    let names: Vec<&'static str> = ["plimrun", "runc", "crun"].into_iter().chain(optional).collect();
+    let table = |name: &&'static str| {
+        let program = Runtime(name).as_program(scratch);
+        format!("[handlers.{name}]\ntype = \"oci\"\npath = {program:?}\nannotations = [\"org.example.kept\"]\n")
+    };
+    let tables: String = names.iter().map(table).collect();
+    (format!("[handlers.plimsoll]\ntype = \"shim\"\n{tables}"), [vec!["plimsoll"], names].concat())
+}
+
+/// The life of a pod with a container and an exec; what crictl says of the container at its end.
+fn life(node: &Node, handler: &str) {
+    let pod_file =
+        node.pod_file(handler, json!({ "annotations": { "org.example.kept": "1", "org.example.not": "2" } }));
+    let pod = node.ok(&["runp", "--runtime", handler, &pod_file]);
+    let script = "echo out; echo err >&2; trap 'exit 7' TERM; echo > /tmp/ready; while :; do sleep 0.05; done";
+    let id = node.start_container(&pod, &pod_file, "c", script);
+    assert_eq!(
+        node.ok(&["exec", "-s", &id, "sh", "-c", "until test -e /tmp/ready; do sleep 0.05; done; hostname"]),
+        handler
+    );
+    let failing = node.crictl(&["exec", "-s", &id, "sh", "-c", "exit 3"]);
+    assert!(failing.stderr.contains("exited with 3"), "{handler}: {failing:?}");
+    let logs = node.crictl(&["logs", &id]);
+    assert!(logs.stdout.contains("out") && logs.stderr.contains("err"), "{handler}: {logs:?}");
+    let config = node.daemon.state.join("tasks/k8s.io").join(&id).join("config.json");
+    let config: Value = serde_json::from_slice(&std::fs::read(config).expect("read")).expect("JSON");
+    assert_eq!(config.pointer("/annotations/org.example.not"), None, "{handler}");
+    assert_eq!(config.pointer("/annotations/org.example.kept").is_some(), handler != "plimsoll", "{handler}");
+    node.ok(&["stop", "--timeout", "20", &id]);
+    let status = node.wait_exit(&id);
+    assert_eq!(status["exitCode"], 7, "{handler}: {status}");
+    let broken = node.container_file("broken", "true", json!({ "command": ["/no/such/program"] }));
+    let broken = node.ok(&["create", &pod, &broken, &pod_file]);
+    let complaint = node.fails(&["start", &broken]);
+    assert!(complaint.contains("oci-runtime") && complaint.contains("/no/such/program"), "{handler}: {complaint}");
+    node.ok(&["stopp", &pod]);
+    node.ok(&["rmp", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new(), "{handler}");
+}
+
+#[test]
+fn a_pod_of_each_handler() {
+    let scratch = Scratch::new();
+    let (tables, names) = handlers(&scratch);
+    let node = Node::start_in(scratch, &tables);
+    node.pull();
+    let info = node.json(&["info"]);
+    let shown: BTreeMap<String, bool> =
+        info["runtimeHandlers"].as_array().expect("handlers").iter().map(features).collect();
+    for name in &names {
+        // Only runsc has none of them.
+        assert_eq!(shown.get(*name), Some(&(*name != "runsc" && *name != "youki")), "{shown:?}");
+    }
+    assert_eq!(shown.get(""), Some(&true), "the default one: {shown:?}");
+    names.iter().for_each(|name| life(&node, name));
+}
+
+/// Name and recursive read-only mounts.
+fn features(handler: &Value) -> (String, bool) {
+    let name = handler["name"].as_str().unwrap_or_default().to_owned();
+    (name, handler["features"]["recursive_read_only_mounts"].as_bool().unwrap_or(false))
+}
+
+/// A shim that dies takes nothing with it that stays: the program's container is found by its bundle.
+#[test]
+fn what_a_dead_shim_leaves_is_removed_by_the_program() {
+    let scratch = Scratch::new();
+    let (tables, _) = handlers(&scratch);
+    let node = Node::start_in(scratch, &tables);
+    node.pull();
+    let pod_file = node.pod_file("dies", json!({}));
+    let pod = node.ok(&["runp", "--runtime", "runc", &pod_file]);
+    let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    let shim = rustix::process::Pid::from_raw(i32::try_from(node.shim_of(&pod)).expect("pid")).expect("pid");
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).expect("kill the shim");
+    until("the container's end", || node.status(&id)["state"] != "CONTAINER_RUNNING");
+    node.ok(&["stopp", &pod]);
+    node.ok(&["rmp", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
