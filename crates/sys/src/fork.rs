@@ -33,6 +33,22 @@ pub fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(crate::process::close_from(3, kept)?)
 }
 
+/// Puts `fds` at the numbers from `first` on, open across exec; what is there is closed. Only in a forked child that is about to
+/// become another program.
+pub fn place(fds: &[BorrowedFd<'_>], first: i32) -> io::Result<()> {
+    let beyond = first.saturating_add(i32::try_from(fds.len()).unwrap_or(i32::MAX));
+    // First out of each other's way.
+    let copies = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, beyond)).collect::<Result<Vec<_>, _>>()?;
+    for (number, copy) in (first..).zip(&copies) {
+        // SAFETY: dup2 takes any two numbers. That nobody in this process owns `number` any more is the caller's word: it is a
+        // forked child, of which no owner is used or dropped again.
+        if unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(copy), number) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Sleeps for ever while the kernel reaps every child: what PID 1 of a namespace that several containers share must do.
 pub fn reap_for_ever() -> io::Result<Infallible> {
     // SAFETY: SIG_IGN installs no handler of ours; for SIGCHLD it has the kernel reap.

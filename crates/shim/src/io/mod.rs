@@ -3,15 +3,17 @@
 //! its own stream.
 
 mod console;
-mod cri_log;
+mod line_log;
+mod logger;
 mod open;
 mod stream;
 mod timestamp;
 mod uri;
 
 pub(crate) use console::receive_master;
-pub(crate) use cri_log::CriLog;
-pub(crate) use open::{ProcessIo, StdioSpec, attach_console, open};
+pub(crate) use line_log::LineLog;
+pub(crate) use logger::{Logger, is_child};
+pub(crate) use open::{ChildIo, ProcessIo, StdioSpec, attach_console, open};
 pub(crate) use stream::{CHUNK, Progress, Stream};
 pub(crate) use timestamp::{rfc3339_nanos, since_epoch};
 
@@ -19,4 +21,4 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Two streams of one container write to one log; the server is single-threaded.
-pub(crate) type SharedLog = Rc<RefCell<CriLog>>;
+pub(crate) type SharedLog = Rc<RefCell<LineLog>>;

@@ -1,9 +1,10 @@
 //! From the stdio strings of a request to open fds: those for the process, and the streams that the server pumps.
 
-use super::cri_log::{Source, open_append};
+use super::line_log::{Source, open_append};
+use super::logger::Logger;
 use super::stream::{Sink, Stream};
-use super::uri::{self, Target};
-use super::{CriLog, SharedLog};
+use super::uri::{self, Program, Target};
+use super::{LineLog, SharedLog};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_runtime::Stdio;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -50,7 +51,15 @@ pub(crate) struct Opened {
     pub(crate) outputs: Vec<Stream>,
     pub(crate) input: Option<Stream>,
     /// For the runtime.
-    pub(crate) child: Stdio,
+    pub(crate) child: ChildIo,
+}
+
+/// What a worker gets for the process that it makes.
+#[derive(Debug, Default)]
+pub(crate) struct ChildIo {
+    pub(crate) stdio: Stdio,
+    /// To be started before the process is.
+    pub(crate) logger: Option<Logger>,
 }
 
 /// Opens every sink of `spec`, so that a wrong one fails the request before anything is made.
@@ -58,6 +67,10 @@ pub(crate) fn open(spec: &StdioSpec) -> Result<Opened, Fault> {
     let mut io = ProcessIo::default();
     let input = open_input(&spec.stdin, &mut io)?;
     let out = uri::parse(&spec.stdout)?;
+    let err = uri::parse(&spec.stderr)?;
+    if let Target::Binary(program) = &out {
+        return open_logged(io, input, spec.terminal, program, &err);
+    }
     let stdout = open_sink(&out, Source::Stdout, None)?;
     if let Some(Sink::Log(log, _)) = &stdout {
         io.logs.push(log.clone());
@@ -65,7 +78,6 @@ pub(crate) fn open(spec: &StdioSpec) -> Result<Opened, Fault> {
     if spec.terminal {
         return open_terminal(io, input, stdout);
     }
-    let err = uri::parse(&spec.stderr)?;
     let shared = io.logs.first().filter(|_| out == err).cloned();
     let stderr = open_sink(&err, Source::Stderr, shared)?;
     if let (Some(Sink::Log(log, _)), true) = (&stderr, out != err) {
@@ -95,6 +107,41 @@ pub(crate) fn attach_console(io: &mut ProcessIo) -> Result<(Option<Stream>, Opti
     Ok((output, input))
 }
 
+impl From<Stdio> for ChildIo {
+    fn from(stdio: Stdio) -> Self {
+        Self { stdio, logger: None }
+    }
+}
+
+/// Standard output goes to a program, standard error too if it names the same one.
+fn open_logged(
+    io: ProcessIo,
+    input: Option<OwnedFd>,
+    terminal: bool,
+    program: &Program,
+    err: &Target,
+) -> Result<Opened, Fault> {
+    let ((out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?);
+    let logger = Logger { program: program.clone(), stdout: out_read, stderr: err_read };
+    let mut opened = if terminal {
+        nonblocking(&out_write)?;
+        open_terminal(io, input, Some(Sink::Fd(out_write)))?
+    } else {
+        let shared = matches!(err, Target::Binary(same) if same == program);
+        let sink = if shared { None } else { open_sink(err, Source::Stderr, None)? };
+        let mut opened = open_pipes(io, input, [None, sink])?;
+        if let Stdio::Fds { stdout, stderr, .. } = &mut opened.child.stdio {
+            *stdout = out_write;
+            if shared {
+                *stderr = err_write;
+            }
+        }
+        opened
+    };
+    opened.child.logger = Some(logger);
+    Ok(opened)
+}
+
 fn open_terminal(mut io: ProcessIo, input: Option<OwnedFd>, output: Option<Sink>) -> Result<Opened, Fault> {
     let (ours, theirs) = rustix::net::socketpair(
         rustix::net::AddressFamily::UNIX,
@@ -104,7 +151,7 @@ fn open_terminal(mut io: ProcessIo, input: Option<OwnedFd>, output: Option<Sink>
     )
     .map_err(|e| fault("cannot make a socket pair").because(&e))?;
     io.waiting = Some(Waiting { socket: ours, output, input });
-    Ok(Opened { io, outputs: Vec::new(), input: None, child: Stdio::Console { socket: theirs, size: None } })
+    Ok(Opened { io, outputs: Vec::new(), input: None, child: Stdio::Console { socket: theirs, size: None }.into() })
 }
 
 fn open_pipes(io: ProcessIo, input: Option<OwnedFd>, sinks: [Option<Sink>; 2]) -> Result<Opened, Fault> {
@@ -132,7 +179,7 @@ fn open_pipes(io: ProcessIo, input: Option<OwnedFd>, sinks: [Option<Sink>; 2]) -
     let (Some(stderr), Some(stdout)) = (ends.pop(), ends.pop()) else {
         return Err(fault("standard streams are missing"));
     };
-    Ok(Opened { io, outputs, input, child: Stdio::Fds { stdin, stdout, stderr } })
+    Ok(Opened { io, outputs, input, child: Stdio::Fds { stdin, stdout, stderr }.into() })
 }
 
 /// The FIFO of standard input, with a writer held so that it does not end while no client has it open.
@@ -148,7 +195,8 @@ fn open_input(text: &str, io: &mut ProcessIo) -> Result<Option<OwnedFd>, Fault> 
             Ok(Some(reader))
         }
         Target::File(path) => open_file(&path, OFlags::RDONLY | OFlags::CLOEXEC).map(Some),
-        Target::CriLog(_) => Err(Fault::invalid("stdio", "a CRI log cannot be standard input")),
+        Target::Log(..) => Err(Fault::invalid("stdio", "a log cannot be standard input")),
+        Target::Binary(_) => Err(Fault::invalid("stdio", "a logger cannot be standard input")),
     }
 }
 
@@ -159,10 +207,13 @@ fn open_sink(target: &Target, source: Source, shared: Option<SharedLog>) -> Resu
     };
     Ok(Some(match target {
         Target::Null => return Ok(None),
-        Target::CriLog(path) => Sink::Log(
+        Target::Binary(_) => {
+            return Err(Fault::invalid("stdio", "a logger of standard error must be that of standard output too"));
+        }
+        Target::Log(path, format) => Sink::Log(
             match shared {
                 Some(log) => log,
-                None => Rc::new(RefCell::new(CriLog::open(path).map_err(|e| cannot(path, &e))?)),
+                None => Rc::new(RefCell::new(LineLog::open(path, *format).map_err(|e| cannot(path, &e))?)),
             },
             source,
         ),

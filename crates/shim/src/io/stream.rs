@@ -1,7 +1,7 @@
 //! One direction of one standard stream: bytes from a non-blocking fd to a sink, with one bounded buffer between.
 
 use super::SharedLog;
-use super::cri_log::Source;
+use super::line_log::Source;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};

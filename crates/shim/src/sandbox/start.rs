@@ -1,12 +1,12 @@
 //! StartSandbox: makes and pins the pod's namespaces.
 
 use super::{SandboxPhase, named, namespaces, wrong_phase};
+use crate::io::ChildIo;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::task::timestamp;
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::Fault;
 use plimsoll_proto::shim::sandbox as wire;
-use plimsoll_runtime::Stdio;
 use prost::Message;
 use rustix::process::Pid;
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
     }
     let plan = sandbox.plan.clone();
     let job = Job::StartSandbox { reply: call.reply };
-    server.start_worker(job, limits::SANDBOX, Stdio::Inherit, move |token, reporter, _| {
+    server.start_worker(job, limits::SANDBOX, ChildIo::default(), move |token, reporter, _| {
         namespaces::make(token, reporter, &plan)
     })?;
     named(server, &request.sandbox_id)?.phase = SandboxPhase::Starting;

@@ -1,11 +1,11 @@
 //! StopSandbox: ends what still runs in the pod and unpins its namespaces. Repeating it is no error.
 
 use super::{SandboxPhase, Stopping, named, namespaces, tell_exit};
+use crate::io::ChildIo;
 use crate::server::{Answer, Call, Handled, Reply, Server, answer, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_proto::shim::sandbox as wire;
-use plimsoll_runtime::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
@@ -32,7 +32,7 @@ pub(super) fn begin(server: &mut Server, reply: Reply, shutdown: bool) -> Result
         }
     }
     let job = Job::StopSandbox { reply, shutdown };
-    server.start_worker(job, limits::SANDBOX, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(job, limits::SANDBOX, ChildIo::default(), move |_, reporter, _| {
         reporter.stage("unpin the namespaces");
         namespaces::unpin(&plan)?;
         Ok(Outcome::default())

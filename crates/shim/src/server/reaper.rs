@@ -3,6 +3,7 @@
 
 use super::Server;
 use super::poller::Token;
+use crate::io;
 use crate::oom::{self, OomWatch};
 use crate::task::{ExitRecord, Key};
 use plimsoll_fault::{Fault, Layer};
@@ -32,11 +33,22 @@ impl Server {
             self.ended(&key, code, at);
             return true;
         }
+        if let Some(logger) = self.logger(pid) {
+            *logger = None;
+            self.finish_deletes();
+            return true;
+        }
         let init = self.sandbox.as_ref().is_some_and(|sandbox| sandbox.init == Some(pid));
         if init {
             crate::sandbox::init_ended(self, code);
         }
         init
+    }
+
+    fn logger(&mut self, pid: Pid) -> Option<&mut Option<Pid>> {
+        let tasks = self.tasks.values_mut();
+        let processes = tasks.flat_map(|task| std::iter::once(&mut task.init).chain(task.execs.values_mut()));
+        processes.map(|process| &mut process.logger).find(|logger| **logger == Some(pid))
     }
 
     fn owner(&self, pid: Pid) -> Option<Key> {
@@ -114,7 +126,12 @@ impl Server {
                 self.process(&key).into_iter().for_each(|p| p.drain_until = Some(now + Duration::from_secs(1)));
                 continue;
             }
-            if ended && (late || !outputs.iter().any(|&id| self.has_stream(id))) {
+            let logger = process.logger.filter(|pid| io::is_child(*pid));
+            if let (true, true, Some(pid)) = (ended, late, logger) {
+                // It has had its time, as containerd gives it; ESRCH: it has ended now.
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+            if ended && (late || (logger.is_none() && !outputs.iter().any(|&id| self.has_stream(id)))) {
                 outputs.into_iter().for_each(|id| self.drop_stream(id));
                 crate::task::delete::complete(self, &key);
             }

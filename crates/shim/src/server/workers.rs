@@ -2,10 +2,10 @@
 
 use super::Server;
 use super::poller::Token;
+use crate::io::ChildIo;
 use crate::worker::{self, End, Job, Outcome, Report, Reporter, Worker};
 use crate::{sandbox, task};
 use plimsoll_fault::{Fault, Kind, Layer};
-use plimsoll_runtime::Stdio;
 use plimsoll_sys::SingleThread;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -26,12 +26,12 @@ impl Server {
         &mut self,
         job: Job,
         limit: Duration,
-        stdio: Stdio,
-        work: impl FnOnce(&SingleThread, &mut Reporter, Stdio) -> Result<Outcome, Fault>,
+        io: ChildIo,
+        work: impl FnOnce(&SingleThread, &mut Reporter, ChildIo) -> Result<Outcome, Fault>,
     ) -> Result<(), Fault> {
         let caller = job.reply().and_then(|reply| reply.timeout);
         let limit = caller.map_or(limit, |timeout| limit.min(timeout.mul_f64(SHARE)));
-        let (pid, pipe) = worker::spawn(&self.token, stdio, work)?;
+        let (pid, pipe) = worker::spawn(&self.token, io, work)?;
         let id = self.new_id();
         let watched = self.poller.add(pipe.as_fd(), Token::Worker(id), EventFlags::IN);
         let (stage, started) = ("begin".to_owned(), Instant::now());

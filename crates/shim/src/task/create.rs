@@ -2,7 +2,7 @@
 
 use super::{Key, Process, Task, rootfs};
 use crate::durable;
-use crate::io::{self, StdioSpec};
+use crate::io::{self, ChildIo, Logger, StdioSpec};
 use crate::oci::Runtime;
 use crate::oom;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
@@ -23,6 +23,7 @@ const CREATING: &str = "create the container";
 /// What the worker needs, decided before the fork.
 struct Plan {
     id: String,
+    namespace: String,
     runtime: Runtime,
     mounts: Vec<types::Mount>,
     options: runc::Options,
@@ -49,9 +50,8 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         oom_watch: None,
     };
     let job = Job::Create { id: id.clone(), reply: call.reply };
-    server.start_worker(job, limits::CREATE, opened.child, move |token, reporter, stdio| {
-        work(token, reporter, stdio, &plan)
-    })?;
+    server
+        .start_worker(job, limits::CREATE, opened.child, move |token, reporter, io| work(token, reporter, io, &plan))?;
     server.tasks.insert(id.clone(), task);
     let key = Key::init(&id);
     let outputs = opened.outputs.into_iter().map(|stream| server.add_stream(stream, &key)).collect();
@@ -87,18 +87,21 @@ fn plan(server: &Server, request: &wire::CreateTaskRequest) -> Result<Plan, Faul
         _ => runc::Options::default(),
     };
     let runtime = Runtime::chosen(&options, &server.settings.namespace, Path::new(&request.bundle));
-    Ok(Plan { id: request.id.clone(), runtime, mounts: request.rootfs.clone(), options })
+    let namespace = server.settings.namespace.clone();
+    Ok(Plan { id: request.id.clone(), namespace, runtime, mounts: request.rootfs.clone(), options })
 }
 
 /// In the worker. Before anything is made the bundle says where: the shim's `delete` finds it should the shim die.
-fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan) -> Result<Outcome, Fault> {
+fn work(token: &SingleThread, reporter: &mut Reporter, io: ChildIo, plan: &Plan) -> Result<Outcome, Fault> {
     reporter.stage("read the config");
     let bundle = Bundle::load(&plan.runtime.bundle)?;
     let shares_pids = shares_pids(bundle.spec());
     durable::write_task(&plan.runtime)
         .map_err(|e| Fault::new(Layer::Shim, "create", "cannot keep the task's record in the bundle").because(&e))?;
-    match make(token, reporter, stdio, plan, bundle) {
-        Ok(pid) => Ok(Outcome { pid, shares_pids }),
+    reporter.stage("start the logger");
+    let logger = start_logger(token, io.logger, &plan.namespace, &plan.id)?;
+    match make(token, reporter, io.stdio, plan, bundle) {
+        Ok(pid) => Ok(Outcome { pid, shares_pids, logger }),
         // The container of that name is another's, and not for our `delete` to remove.
         Err(fault) if fault.class() == Kind::AlreadyExists => {
             Err(match durable::remove(&plan.runtime.bundle.join(durable::TASK_FILE)) {
@@ -108,6 +111,17 @@ fn work(token: &SingleThread, reporter: &mut Reporter, stdio: Stdio, plan: &Plan
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Its pid; 0 without one.
+pub(crate) fn start_logger(
+    token: &SingleThread,
+    logger: Option<Logger>,
+    namespace: &str,
+    id: &str,
+) -> Result<i32, Fault> {
+    let started = logger.map(|logger| logger.start(token, namespace, id)).transpose()?;
+    Ok(started.map_or(0, |pid| pid.as_raw_nonzero().get()))
 }
 
 /// Mounts the rootfs and makes the container; leaves nothing behind when that fails. Returns the init's pid.
@@ -168,6 +182,7 @@ fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> 
     let key = Key::init(id);
     let task = server.task(id)?;
     task.init.pid = Pid::from_raw(outcome.pid);
+    task.init.logger = Pid::from_raw(outcome.logger);
     task.shares_pids = outcome.shares_pids;
     task.cgroup = oom::cgroup_of(outcome.pid);
     let (output, input) = io::attach_console(&mut task.init.io)?;

@@ -2,12 +2,12 @@
 
 use super::{Key, Phase, Process, Task, rootfs, timestamp, wrong_phase};
 use crate::durable;
+use crate::io::ChildIo;
 use crate::oci::Runtime;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, Reporter, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::Stdio;
 use prost::Message;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ fn start_worker(server: &mut Server, id: &str, reply: Reply) -> Result<(), Fault
     let (runtime, mounted) = (task.runtime.clone(), task.mounted);
     let name = id.to_owned();
     let limit = reply.timeout.map_or(limits::DELETE, |timeout| timeout.min(limits::DELETE));
-    server.start_worker(Job::Delete { id: id.to_owned() }, limit, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(Job::Delete { id: id.to_owned() }, limit, ChildIo::default(), move |_, reporter, _| {
         remove(reporter, &runtime, &name, mounted)
     })
 }
@@ -137,7 +137,7 @@ fn drop_streams(server: &mut Server, task: &Task) {
 pub(crate) fn clean_up(server: &mut Server, id: &str, task: &Task, created: bool) {
     let (runtime, name, mounted) = (task.runtime.clone(), id.to_owned(), task.mounted);
     let job = Job::Cleanup { id: id.to_owned() };
-    let started = server.start_worker(job, limits::DELETE, Stdio::Inherit, move |_, reporter, _| {
+    let started = server.start_worker(job, limits::DELETE, ChildIo::default(), move |_, reporter, _| {
         if created {
             reporter.stage("delete the container");
             runtime.delete(&name)?;

@@ -1,11 +1,11 @@
 //! Pause and Resume: stops every process of a container without ending any, and lets them go on.
 
 use super::{Key, Phase, wrong_phase};
+use crate::io::ChildIo;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::Fault;
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::Stdio;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -33,17 +33,22 @@ fn start(server: &mut Server, id: String, verb: Verb, reply: Reply) -> Handled {
         Verb::Pause | Verb::Resume => {}
     }
     let (runtime, name) = (task.runtime.clone(), id.clone());
-    server.start_worker(Job::Freeze { id, verb, reply }, limits::FREEZE, Stdio::Inherit, move |_, reporter, _| {
-        reporter.stage(match verb {
-            Verb::Pause => "freeze the container",
-            Verb::Resume => "thaw the container",
-        });
-        match verb {
-            Verb::Pause => runtime.pause(&name)?,
-            Verb::Resume => runtime.resume(&name)?,
-        }
-        Ok(Outcome::default())
-    })?;
+    server.start_worker(
+        Job::Freeze { id, verb, reply },
+        limits::FREEZE,
+        ChildIo::default(),
+        move |_, reporter, _| {
+            reporter.stage(match verb {
+                Verb::Pause => "freeze the container",
+                Verb::Resume => "thaw the container",
+            });
+            match verb {
+                Verb::Pause => runtime.pause(&name)?,
+                Verb::Resume => runtime.resume(&name)?,
+            }
+            Ok(Outcome::default())
+        },
+    )?;
     Ok(Answer::Later)
 }
 

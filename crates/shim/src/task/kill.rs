@@ -1,11 +1,11 @@
 //! Kill: a signal to a process, or to all of a container.
 
 use super::{Key, Phase};
+use crate::io::ChildIo;
 use crate::server::{Answer, Call, Handled, Reply, Server, answer, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::Stdio;
 use rustix::process::{Pid, Signal};
 
 const SIGKILL: i32 = Signal::KILL.as_raw();
@@ -41,7 +41,7 @@ fn thaw(server: &mut Server, id: &str) -> Result<(), Fault> {
     task.paused = false;
     let (runtime, name) = (task.runtime.clone(), id.to_owned());
     let job = Job::Cleanup { id: id.to_owned() };
-    server.start_worker(job, limits::FREEZE, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(job, limits::FREEZE, ChildIo::default(), move |_, reporter, _| {
         reporter.stage("thaw the container");
         runtime.resume(&name)?;
         Ok(Outcome::default())
@@ -69,7 +69,7 @@ fn gone(key: &Key) -> Fault {
 fn kill_all(server: &mut Server, id: &str, signal: i32, job: Job) -> Result<(), Fault> {
     let runtime = server.task(id)?.runtime.clone();
     let name = id.to_owned();
-    server.start_worker(job, limits::KILL, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(job, limits::KILL, ChildIo::default(), move |_, reporter, _| {
         reporter.stage("signal the container");
         runtime.kill_all(&name, signal)?;
         Ok(Outcome::default())

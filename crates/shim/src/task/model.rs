@@ -64,6 +64,8 @@ pub(crate) struct Process {
     /// Streams in the server's loop.
     pub(crate) outputs: Vec<u32>,
     pub(crate) inputs: Vec<u32>,
+    /// A program that reads its output, as long as it is not known to have ended.
+    pub(crate) logger: Option<Pid>,
     /// An OCI `Process` as JSON, for an exec.
     pub(crate) spec: Vec<u8>,
     pub(crate) started_at: Option<SystemTime>,

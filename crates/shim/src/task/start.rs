@@ -1,12 +1,12 @@
 //! Start: runs a created container's program, or an exec.
 
+use super::create::start_logger;
 use super::{Key, Phase, wrong_phase};
-use crate::io;
+use crate::io::{self, ChildIo};
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_proto::shim::task as wire;
-use plimsoll_runtime::Stdio;
 use prost::Message;
 use rustix::process::Pid;
 use std::time::SystemTime;
@@ -24,7 +24,7 @@ fn start(server: &mut Server, key: &Key, reply: Reply) -> Handled {
     }
     let (runtime, id) = (task.runtime.clone(), key.id.clone());
     let job = Job::Start { id: id.clone(), reply };
-    server.start_worker(job, limits::START, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(job, limits::START, ChildIo::default(), move |_, reporter, _| {
         reporter.stage("start the container");
         runtime.start(&id)?;
         Ok(Outcome::default())
@@ -45,6 +45,7 @@ pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, result: Result
 }
 
 fn start_exec(server: &mut Server, key: &Key, reply: Reply) -> Handled {
+    let namespace = server.settings.namespace.clone();
     let task = server.task(&key.id)?;
     if task.init.phase() != Phase::Running {
         return Err(wrong_phase(key, "the container does not run"));
@@ -59,9 +60,12 @@ fn start_exec(server: &mut Server, key: &Key, reply: Reply) -> Handled {
     process.io = opened.io;
     let id = key.id.clone();
     let job = Job::StartExec { key: key.clone(), reply };
-    server.start_worker(job, limits::EXEC, opened.child, move |token, reporter, stdio| {
+    server.start_worker(job, limits::EXEC, opened.child, move |token, reporter, io| {
+        reporter.stage("start the logger");
+        let logger = start_logger(token, io.logger, &namespace, &id)?;
         reporter.stage("enter the container");
-        Ok(Outcome { pid: runtime.exec(token, &id, &spec, stdio)?, ..Outcome::default() })
+        let pid = runtime.exec(token, &id, &spec, io.stdio)?;
+        Ok(Outcome { pid, logger, ..Outcome::default() })
     })?;
     let outputs = opened.outputs.into_iter().map(|stream| server.add_stream(stream, key)).collect();
     let inputs = opened.input.into_iter().map(|stream| server.add_stream(stream, key)).collect();
@@ -75,6 +79,7 @@ pub(crate) fn finish_exec(server: &mut Server, key: &Key, reply: Reply, result: 
     let result = result.and_then(|outcome| {
         let process = server.process(key)?;
         process.pid = Pid::from_raw(outcome.pid);
+        process.logger = Pid::from_raw(outcome.logger);
         let (output, input) = io::attach_console(&mut process.io)?;
         let outputs: Vec<u32> = output.into_iter().map(|stream| server.add_stream(stream, key)).collect();
         let inputs: Vec<u32> = input.into_iter().map(|stream| server.add_stream(stream, key)).collect();

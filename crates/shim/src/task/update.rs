@@ -1,11 +1,11 @@
 //! Update: new limits for a container that is there.
 
 use super::{Key, Phase, wrong_phase};
+use crate::io::ChildIo;
 use crate::server::{Answer, Call, Handled, Reply, Server, decode};
 use crate::worker::{Job, Outcome, limits};
 use plimsoll_fault::Fault;
 use plimsoll_proto::shim::{task as wire, type_url};
-use plimsoll_runtime::Stdio;
 
 /// In a worker: reclaiming memory for a smaller limit takes as long as it takes.
 pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
@@ -25,7 +25,7 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
     }
     let (runtime, id, reply) = (task.runtime.clone(), request.id, call.reply);
     let name = id.clone();
-    server.start_worker(Job::Update { id, reply }, limits::UPDATE, Stdio::Inherit, move |_, reporter, _| {
+    server.start_worker(Job::Update { id, reply }, limits::UPDATE, ChildIo::default(), move |_, reporter, _| {
         reporter.stage("write the limits");
         runtime.update(&name, &given.value)?;
         Ok(Outcome::default())

@@ -25,6 +25,8 @@ pub(crate) struct Outcome {
     pub(crate) pid: i32,
     /// The container shares its PID namespace, so its other processes outlive its init unless they are killed.
     pub(crate) shares_pids: bool,
+    /// The program that reads its output; 0 without one.
+    pub(crate) logger: i32,
 }
 
 /// How a worker ended.

@@ -1,6 +1,7 @@
 //! Forking a worker: which fds it keeps, its signals, its process group, its end with the shim.
 
 use super::report::{Outcome, Report, Reporter};
+use crate::io::{ChildIo, Logger};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_runtime::Stdio;
 use plimsoll_sys::{SingleThread, fork, signalfd};
@@ -12,16 +13,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// reports, non-blocking.
 pub(crate) fn spawn(
     token: &SingleThread,
-    stdio: Stdio,
-    work: impl FnOnce(&SingleThread, &mut Reporter, Stdio) -> Result<Outcome, Fault>,
+    io: ChildIo,
+    work: impl FnOnce(&SingleThread, &mut Reporter, ChildIo) -> Result<Outcome, Fault>,
 ) -> Result<(Pid, OwnedFd), Fault> {
     let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| fault("cannot make a pipe").because(&e))?;
     rustix::io::ioctl_fionbio(&ours, true).map_err(|e| fault("cannot set up a pipe").because(&e))?;
     let mut reporter = Reporter::new(theirs);
     let shim = rustix::process::getpid();
     let child = move |token: &SingleThread| {
-        let report = match end_with(shim).and_then(|()| prepare(&reporter, &stdio)) {
-            Ok(()) => work(token, &mut reporter, stdio),
+        let report = match end_with(shim).and_then(|()| prepare(&reporter, &io)) {
+            Ok(()) => work(token, &mut reporter, io),
             Err(error) => Err(fault("cannot prepare a worker").because(&error)),
         };
         let failed = report.is_err();
@@ -44,9 +45,10 @@ fn end_with(shim: Pid) -> std::io::Result<()> {
 }
 
 /// Leaves the worker nothing of the server: no connection, no other container's pipe, no blocked signal.
-fn prepare(reporter: &Reporter, stdio: &Stdio) -> std::io::Result<()> {
+fn prepare(reporter: &Reporter, io: &ChildIo) -> std::io::Result<()> {
     let mut kept: Vec<BorrowedFd<'_>> = vec![reporter.pipe().as_fd()];
-    match stdio {
+    kept.extend(io.logger.iter().flat_map(Logger::fds));
+    match &io.stdio {
         Stdio::Inherit => {}
         Stdio::Fds { stdin, stdout, stderr } => kept.extend([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
         Stdio::Console { socket, .. } => kept.push(socket.as_fd()),

@@ -114,10 +114,96 @@ async fn a_terminal_has_a_size_and_echoes() {
 async fn stdio_that_cannot_be_opened_fails_the_create_by_name() {
     let pod = Pod::new().await;
     let bundle = pod.script("true");
-    for (uri, part) in [("/no/such/fifo", "/no/such/fifo"), ("binary:///bin/x", "binary"), ("relative", "relative")] {
+    for (uri, part) in [
+        ("/no/such/fifo", "/no/such/fifo"),
+        ("binary:///no/such/x", "/no/such/x"),
+        ("ftp:///x", "ftp"),
+        ("relative", "relative"),
+    ] {
         let stdio = Stdio { stdout: uri.to_owned(), ..Stdio::default() };
         let fault = pod.try_create("c", &bundle, &stdio).await.expect_err(uri);
         assert!(fault.to_string().contains(part), "{fault}");
     }
+    pod.end().await;
+}
+
+/// A `binary://` logger that writes to files in `folder` who it is and what it reads, and ends as `last` says.
+fn logger(pod: &Pod, last: &str) -> (PathBuf, String) {
+    let folder = pod.scratch.dir("logged");
+    let at = folder.display();
+    let script = format!(
+        "#!/bin/sh\necho \"$CONTAINER_ID $CONTAINER_NAMESPACE $*\" > {at}/who\ncat <&3 > {at}/out 5>&- &\ncat <&4 > {at}/err 5>&- &\n{last}\n"
+    );
+    let program = pod.scratch.file("logger", script);
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    (folder, format!("binary://{}?--to=a%20b&flag", program.display()))
+}
+
+#[tokio::test]
+async fn a_logger_reads_what_the_process_writes() {
+    let pod = Pod::new().await;
+    let (folder, uri) = logger(&pod, "exec 5>&-\nwait");
+    let stdio = Stdio { stdout: uri.clone(), stderr: uri, ..Stdio::default() };
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    // It is ready before the program runs, and has read everything when the container is deleted.
+    let bundle = pod.script("i=0; while [ $i -lt 1000 ]; do echo out$i; echo err$i >&2; i=$((i+1)); done");
+    pod.create("c", &bundle, &stdio).await;
+    assert_eq!(read("who"), "c test --to a b flag\n");
+    pod.shim.start("c", "").await.expect("start");
+    assert_eq!(pod.wait("c", "").await.code, 0);
+    pod.shim.delete("c", "").await.expect("delete");
+    let lines = |word: &str| (0..1000).map(|i| format!("{word}{i}\n")).collect::<String>();
+    assert_eq!((read("out"), read("err")), (lines("out"), lines("err")));
+    // An exec has one of its own, and so has a terminal.
+    pod.launch("d", "sleep 1000", &Stdio::default()).await;
+    assert_eq!(pod.exec("d", "e", "echo exec", &stdio).await.code, 0);
+    assert_eq!(read("out"), "exec\n");
+    let terminal = Stdio { terminal: true, ..stdio.clone() };
+    assert_eq!(pod.exec("d", "t", "tty", &terminal).await.code, 0);
+    assert_eq!(read("out"), "/dev/pts/0\r\n");
+    pod.shim.kill("d", "", 9, false).await.expect("kill");
+    pod.wait("d", "").await;
+    pod.shim.delete("d", "").await.expect("delete");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_logger_that_cannot_log_fails_the_create_and_one_that_hangs_is_ended() {
+    let pod = Pod::new().await;
+    let bundle = pod.script("echo x; exit 3");
+    let with = |uri: &str| Stdio { stdout: uri.to_owned(), stderr: uri.to_owned(), ..Stdio::default() };
+    let (_, dying) = logger(&pod, "kill $!; exit 1");
+    for (uri, says) in [("binary:///no/such/logger", "cannot run the logger /no/such/logger"), (&dying, "no more of")] {
+        let fault = pod.try_create("c", &bundle, &with(uri)).await.expect_err(uri);
+        assert!(fault.to_string().contains(says), "{uri}: {}", fault.to_json());
+    }
+    let (_, hanging) = logger(&pod, "exec 5>&-\nexec sleep 1000");
+    pod.create("c", &bundle, &with(&hanging)).await;
+    pod.shim.start("c", "").await.expect("start");
+    assert_eq!(pod.wait("c", "").await.code, 3);
+    let began = Instant::now();
+    pod.shim.delete("c", "").await.expect("delete");
+    assert!(began.elapsed() >= Duration::from_secs(2), "it had its time");
+    pod.end().await;
+}
+
+#[tokio::test]
+async fn a_json_file_has_dockers_lines() {
+    let pod = Pod::new().await;
+    let path = pod.scratch.join("c.json");
+    let uri = format!("json-file://{}", path.display());
+    let stdio = Stdio { stdout: uri.clone(), stderr: uri, ..Stdio::default() };
+    assert_eq!(pod.run("c", "echo '\"quoted\"'; echo err >&2; printf rest", &stdio).await.code, 0);
+    let text = std::fs::read_to_string(&path).expect("log");
+    let mut seen: Vec<(String, String)> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|line| {
+            (line["stream"].as_str().expect("stream").to_owned(), line["log"].as_str().expect("log").to_owned())
+        })
+        .collect();
+    seen.sort();
+    let line = |stream: &str, log: &str| (stream.to_owned(), log.to_owned());
+    assert_eq!(seen, [line("stderr", "err\n"), line("stdout", "\"quoted\"\n"), line("stdout", "rest")]);
     pod.end().await;
 }

@@ -1,8 +1,9 @@
-//! The CRI log file: `<RFC 3339 nanoseconds> <stdout|stderr> <F|P> <line>`. Both streams of a container share one writer,
-//! so that no line is torn; a line is held until it is whole or 16 KiB long. What the disk does not take is kept, and the
+//! Log files of lines: the CRI's, `<RFC 3339 nanoseconds> <stdout|stderr> <F|P> <line>`, and Docker's json-file. Both streams of a
+//! container share one writer, so that no line is torn; a line is held until it is whole or 16 KiB long. What the disk does not take is kept, and the
 //! stream that brought it is not read on, until the disk takes it.
 
 use super::timestamp::{rfc3339_nanos, since_epoch};
+use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,17 +20,34 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    fn name(self) -> &'static [u8] {
+    fn name(self) -> &'static str {
         match self {
-            Self::Stdout => b" stdout ",
-            Self::Stderr => b" stderr ",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
         }
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Cri,
+    /// `{"log":"<line>\n","stream":"stdout","time":"<RFC 3339 nanoseconds>"}`; a piece of a line has no newline. What is no UTF-8 is
+    /// replaced.
+    Json,
+}
+
+/// A line of a json-file log.
+#[derive(Serialize)]
+struct Entry<'a> {
+    log: &'a str,
+    stream: &'static str,
+    time: &'a str,
+}
+
 #[derive(Debug)]
-pub(crate) struct CriLog {
+pub(crate) struct LineLog {
     path: PathBuf,
+    format: Format,
     file: File,
     /// The begun line of each stream, below [`LINE_LIMIT`].
     begun: [Vec<u8>; 2],
@@ -46,14 +64,21 @@ struct Torn {
     size: u64,
 }
 
-impl CriLog {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+impl LineLog {
+    pub(crate) fn open(path: &Path, format: Format) -> io::Result<Self> {
         let file = open_append(path)?;
-        Ok(Self { path: path.to_owned(), file, begun: [Vec::new(), Vec::new()], backlog: Vec::new(), torn: None })
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            file,
+            begun: [Vec::new(), Vec::new()],
+            backlog: Vec::new(),
+            torn: None,
+        })
     }
 
     /// Takes all of `bytes` and writes every line that they complete. After an error the lines are kept: call
-    /// [`CriLog::flush`] before the next `append`.
+    /// [`LineLog::flush`] before the next `append`.
     pub(crate) fn append(&mut self, source: Source, bytes: &[u8]) -> io::Result<()> {
         let stamp = rfc3339_nanos(since_epoch(SystemTime::now()));
         let mut rest = bytes;
@@ -144,12 +169,26 @@ impl CriLog {
     /// The begun line of `source` and `tail` become one line of the log.
     fn line(&mut self, stamp: &str, source: Source, tag: u8, tail: &[u8]) {
         let begun = &mut self.begun[source as usize];
-        self.backlog.reserve(stamp.len() + 11 + begun.len() + tail.len());
-        self.backlog.extend_from_slice(stamp.as_bytes());
-        self.backlog.extend_from_slice(source.name());
-        self.backlog.extend_from_slice(&[tag, b' ']);
-        self.backlog.append(begun);
-        self.backlog.extend_from_slice(tail);
+        match self.format {
+            Format::Cri => {
+                self.backlog.reserve(stamp.len() + 11 + begun.len() + tail.len());
+                for part in [stamp, " ", source.name(), " "] {
+                    self.backlog.extend_from_slice(part.as_bytes());
+                }
+                self.backlog.extend_from_slice(&[tag, b' ']);
+                self.backlog.append(begun);
+                self.backlog.extend_from_slice(tail);
+            }
+            Format::Json => {
+                begun.extend_from_slice(tail);
+                begun.extend_from_slice(if tag == b'F' { b"\n" } else { b"" });
+                let log = String::from_utf8_lossy(begun);
+                let entry = Entry { log: &log, stream: source.name(), time: stamp };
+                // Text always has a JSON form, and a vector takes everything.
+                serde_json::to_writer(&mut self.backlog, &entry).ok();
+                begun.clear();
+            }
+        }
         self.backlog.push(b'\n');
     }
 }
@@ -186,7 +225,7 @@ mod tests {
     #[test]
     fn streams_interleave_by_line_and_never_within_one() {
         let path = scratch("interleave");
-        let mut log = CriLog::open(&path).expect("open");
+        let mut log = LineLog::open(&path, Format::Cri).expect("open");
         log.append(Source::Stdout, b"o1\no2 begun").expect("write");
         log.append(Source::Stderr, b"e1\n").expect("write");
         log.append(Source::Stdout, b" and done\n\n").expect("write");
@@ -209,7 +248,7 @@ mod tests {
     #[test]
     fn lines_over_the_limit_are_split_and_none_at_the_limit_is() {
         let path = scratch("split");
-        let mut log = CriLog::open(&path).expect("open");
+        let mut log = LineLog::open(&path, Format::Cri).expect("open");
         let long = [vec![b'a'; LINE_LIMIT * 2 + 1], vec![b'\n'], vec![b'b'; LINE_LIMIT], vec![b'\n']].concat();
         for part in long.chunks(1000) {
             log.append(Source::Stdout, part).expect("write");
@@ -222,7 +261,7 @@ mod tests {
     #[test]
     fn reopening_follows_the_name_and_keeps_the_begun_line() {
         let path = scratch("reopen");
-        let mut log = CriLog::open(&path).expect("open");
+        let mut log = LineLog::open(&path, Format::Cri).expect("open");
         log.append(Source::Stdout, b"one\ntw").expect("write");
         let old = path.with_extension("old");
         std::fs::rename(&path, &old).expect("rotate");
@@ -235,7 +274,7 @@ mod tests {
     #[test]
     fn reopening_succeeds_though_the_old_file_takes_nothing_and_no_line_is_lost_or_torn() {
         let path = scratch("full");
-        let mut log = CriLog::open(&path).expect("open");
+        let mut log = LineLog::open(&path, Format::Cri).expect("open");
         let flags = rustix::pipe::PipeFlags::NONBLOCK | rustix::pipe::PipeFlags::CLOEXEC;
         let (mut old, full) =
             rustix::pipe::pipe_with(flags).map(|(o, f)| (File::from(o), File::from(f))).expect("pipe");
@@ -251,5 +290,23 @@ mod tests {
         let seen: Vec<String> = lines(&path).into_iter().map(|line| line.2).collect();
         let expected: Vec<String> = (whole..5010).map(|n| n.to_string()).collect();
         assert!(whole > 100 && seen == expected, "{whole} lines before, {:?} after", seen.first());
+    }
+
+    #[test]
+    fn json_lines_are_dockers() {
+        let path = scratch("json");
+        let mut log = LineLog::open(&path, Format::Json).expect("open");
+        log.append(Source::Stdout, b"say \"x\"\n\xff\n").expect("write");
+        log.append(Source::Stderr, &[b'a'; LINE_LIMIT + 1]).expect("write");
+        log.finish(Source::Stderr).expect("write");
+        let text = std::fs::read_to_string(&path).expect("log");
+        std::fs::remove_dir_all(path.parent().expect("folder")).expect("clean");
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let seen: Vec<_> = lines.iter().map(|line| (line["stream"].as_str(), line["log"].as_str())).collect();
+        let (long, rest) = ("a".repeat(LINE_LIMIT), "a");
+        assert_eq!(seen[..2], [(Some("stdout"), Some("say \"x\"\n")), (Some("stdout"), Some("\u{fffd}\n"))]);
+        assert_eq!(seen[2..], [(Some("stderr"), Some(long.as_str())), (Some("stderr"), Some(rest))]);
+        assert!(lines.iter().all(|line| line["time"].as_str().is_some_and(|time| time.ends_with('Z'))));
     }
 }
