@@ -134,7 +134,7 @@ fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&str; 2]) {
     let seen = containerd.run(&["--rm"], &containerd.scratch.id("one"), "echo out; echo err >&2; exit 42");
     assert_eq!((seen.code, seen.stdout.as_str(), seen.stderr.contains("err")), (42, "out\n", true), "{seen:?}");
     std::thread::scope(|scope| {
-        for number in 1..=10 {
+        for number in 1..=50 {
             let containerd = &containerd;
             scope.spawn(move || {
                 let id = containerd.scratch.id(&format!("many{number}"));

@@ -3,6 +3,8 @@
 
 #[path = "shim/harness.rs"]
 mod harness;
+#[path = "shim/hostile.rs"]
+mod hostile;
 #[path = "shim/logs.rs"]
 mod logs;
 #[path = "shim/sandbox.rs"]
