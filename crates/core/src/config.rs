@@ -1,6 +1,7 @@
 //! What the wiring decides for this node: folders, limits, handlers and defaults. Parsed and validated by the daemon.
 
 use crate::Features;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Config {
     pub default_handler: String,
     /// Cgroup parent of pods that name none, e.g. `/plimsoll`.
     pub cgroup_root: String,
+    /// Our shim, which is also the program that writes the logs of foreign shims' containers.
+    pub own_shim: PathBuf,
     /// cgroup paths of pods are systemd slices.
     pub systemd_cgroup: bool,
     pub network: NetworkConfig,
@@ -29,12 +32,26 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
+/// What keeps a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Controller {
+    /// The shim itself, by its Sandbox service.
+    #[default]
+    Shim,
+    /// A container that sleeps.
+    Container,
+}
+
 /// One RuntimeClass handler.
 #[derive(Clone, Debug)]
 pub struct Handler {
     /// The shim binary: an absolute path, or a name looked up beside the daemon and then in `PATH`.
     pub shim: PathBuf,
-    /// OCI runtime program for shims that run one; `None` means the runtime linked into the shim.
+    /// It is somebody else's: it knows no flag, sink or service that only ours has.
+    pub foreign: bool,
+    pub controller: Controller,
+    /// OCI runtime program for shims that run one; `None` means the one that the shim itself chooses.
     pub runtime: Option<PathBuf>,
     /// Of the OCI runtime.
     pub features: Features,
@@ -79,6 +96,8 @@ impl Default for Handler {
     fn default() -> Self {
         Self {
             shim: PathBuf::from("containerd-shim-plimsoll-v1"),
+            foreign: false,
+            controller: Controller::Shim,
             runtime: None,
             features: Features::linked(),
             seccomp: None,
@@ -98,6 +117,7 @@ impl Config {
             handlers: BTreeMap::from([("plimsoll".to_owned(), Handler::default())]),
             default_handler: "plimsoll".to_owned(),
             cgroup_root: "/plimsoll".to_owned(),
+            own_shim: PathBuf::from("containerd-shim-plimsoll-v1"),
             systemd_cgroup: false,
             network: NetworkConfig {
                 conf_dir: PathBuf::from("/etc/cni/net.d"),

@@ -34,6 +34,16 @@ pub(crate) fn is_kept(bundle: &Path) -> bool {
     bundle.join("plimsoll-task.json").exists()
 }
 
+/// The root filesystem of sandbox containers; below the persistent root, for `/run` may be mounted noexec.
+pub(crate) fn pause_dir(root: &Path) -> PathBuf {
+    root.join("pause")
+}
+
+/// Where shims publish events.
+pub(crate) fn events_socket(state: &Path) -> PathBuf {
+    state.join("events.sock")
+}
+
 /// Shim sockets: short, for `sun_path` has 108 bytes.
 pub(crate) fn socket_dir(state: &Path) -> PathBuf {
     state.join("s")

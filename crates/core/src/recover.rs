@@ -16,6 +16,9 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn recover(core: &Core) -> Result<()> {
+    if core.config().handlers.values().any(|handler| handler.foreign) {
+        crate::shim::events::serve(&paths::events_socket(&core.config().state))?;
+    }
     let mut recoveries = Recoveries::default();
     for (namespace, id, record) in core.sandboxes().all() {
         let (core, name) = (core.clone(), id.clone());

@@ -3,7 +3,7 @@
 use crate::Core;
 use crate::config::Handler;
 use crate::paths;
-use crate::shim::{Exit, Launch, Launcher, Shim};
+use crate::shim::{Exit, Launch, Launcher, Shim, TaskOptions};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
 use std::path::Path;
@@ -46,10 +46,28 @@ pub(crate) fn launcher(core: &Core, handler: &Handler) -> Launcher {
     let config = core.config();
     Launcher {
         binary: handler.shim.clone(),
-        socket_dir: Some(paths::socket_dir(&config.state)),
+        socket_dir: (!handler.foreign).then(|| paths::socket_dir(&config.state)),
         daemon_socket: config.socket.clone(),
+        events: handler.foreign.then(|| paths::events_socket(&config.state)),
         debug: false,
         deadline: config.timeouts.shim_start,
+    }
+}
+
+/// What the shim of a handler is told of its OCI runtime.
+pub(crate) fn task_options(core: &Core, name: &str, handler: &Handler, namespace: &str) -> TaskOptions {
+    let config = core.config();
+    let root = match (&handler.runtime, handler.foreign) {
+        (None, false) => paths::runtime_root(&config.state, namespace),
+        // A foreign shim adds the namespace itself.
+        (_, true) => paths::program_root(&config.state, name, ""),
+        (Some(_), false) => paths::program_root(&config.state, name, namespace),
+    };
+    TaskOptions {
+        root: root.to_string_lossy().into_owned(),
+        binary_name: handler.runtime.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        systemd_cgroup: config.systemd_cgroup,
+        no_pivot_root: false,
     }
 }
 
@@ -67,8 +85,10 @@ pub(crate) async fn reach(core: &Core, namespace: &str, sandbox: &str) -> Result
         return Ok(Some(shim));
     }
     let record = core.sandboxes().find(namespace, sandbox).filter(|record| record.boot == core.boot());
-    let Some(address) = record.and_then(|record| record.shim_address) else { return Ok(None) };
-    match Shim::connect(&address).await {
+    let Some((address, version)) = record.and_then(|record| Some((record.shim_address?, record.shim_version))) else {
+        return Ok(None);
+    };
+    match Shim::connect_as(&address, version).await {
         Ok(shim) => {
             let shim = shim.with_deadline(core.config().timeouts.shim_work);
             core.shims().keep(namespace, sandbox, shim.clone());
@@ -155,7 +175,10 @@ pub(crate) async fn clean_up_after(core: &Core, namespace: &str, sandbox: &str, 
     }
     let known = bundle.join(EXIT_FILE).exists();
     let launch = Launch { namespace, id, bundle: &folder };
-    let exit = cleaner(core, namespace, sandbox)?.cleanup(launch, Some(&root)).await?;
+    let launcher = cleaner(core, namespace, sandbox)?;
+    // Only ours knows of it.
+    let root = launcher.socket_dir.is_some().then_some(root.as_path());
+    let exit = launcher.cleanup(launch, root).await?;
     Ok(known.then_some(exit))
 }
 
@@ -170,10 +193,11 @@ pub(crate) async fn clean_up(core: &Core, namespace: &str, sandbox: &str, id: &s
     Ok(())
 }
 
-/// Ends the PID 1 of a pod whose shim is gone, and with it every process of the pod's PID namespace.
+/// Ends the PID 1 of a pod whose shim is gone, and with it every process of the pod's PID namespace; or the container that is
+/// the sandbox.
 pub(crate) async fn clean_up_sandbox(core: &Core, namespace: &str, id: &str) -> Result<()> {
     let folder = paths::sandbox_dir(&core.config().state, namespace, id);
-    if !folder.join(SANDBOX_FILE).exists() {
+    if !folder.join(SANDBOX_FILE).exists() && !folder.join("config.json").exists() {
         return Ok(());
     }
     let launch = Launch { namespace, id, bundle: &folder };

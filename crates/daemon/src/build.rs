@@ -3,7 +3,7 @@
 use crate::admin::Admin;
 use crate::config::{self, Config};
 use crate::journal_log;
-use plimsoll_core::config::{Handler, NetworkConfig, Timeouts};
+use plimsoll_core::config::{Controller, Handler, NetworkConfig, Timeouts};
 use plimsoll_core::{Core, Features};
 use plimsoll_cri::Cri;
 use plimsoll_fault::{Fault, Layer};
@@ -39,8 +39,9 @@ fn image_config(config: &Config, db: Db) -> plimsoll_image::Config {
 
 /// A runtime that does not say what it can do is used for what all can.
 async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<Handler, Fault> {
-    let config::Programs { shim, runtime } = config::Programs::of(name, handler)?;
+    let config::Programs { shim, foreign, runtime } = config::Programs::of(name, handler)?;
     let features = match &runtime {
+        None if foreign => Features::unknown(),
         None => Features::linked(),
         Some(program) => Features::ask(program).await.unwrap_or_else(|fault| {
             tracing::warn!(handler = name.as_str(), %fault, "the runtime does not say what it can do");
@@ -49,6 +50,12 @@ async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<
     };
     Ok(Handler {
         shim,
+        foreign,
+        controller: match handler.sandboxer {
+            Some(config::Sandboxer::Container) => Controller::Container,
+            None if foreign => Controller::Container,
+            Some(config::Sandboxer::Shim) | None => Controller::Shim,
+        },
         runtime,
         features,
         seccomp: handler.seccomp.as_ref().map(|path| path.as_path().to_owned()),
@@ -65,6 +72,7 @@ async fn core_config(config: &Config) -> Result<plimsoll_core::Config, Fault> {
     let folder = |path: &config::AbsolutePath| path.as_path().to_owned();
     let core = plimsoll_core::Config::new(folder(&config.root), folder(&config.state), config.socket_path());
     Ok(plimsoll_core::Config {
+        own_shim: config::own_shim().unwrap_or(core.own_shim),
         handlers,
         default_handler: config.runtime.default_handler.as_str().to_owned(),
         cgroup_root: config.runtime.cgroup_root.as_str().to_owned(),

@@ -16,6 +16,8 @@ pub(crate) enum Verb {
     Delete,
     Info,
     Version,
+    /// A `binary://` logger of another shim, for the CRI log that the next word names.
+    CriLog,
     /// Internal: the server itself, with the listening socket as standard input.
     Serve,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Args {
     pub(crate) socket: PathBuf,
     /// For `delete`: where the runtime keeps its state, should the bundle not say it.
     pub(crate) runtime_root: Option<PathBuf>,
+    /// For `cri-log`.
+    pub(crate) log: PathBuf,
 }
 
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, Fault> {
@@ -47,12 +51,16 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Args, Fau
         socket_dir: PathBuf::from(SOCKET_FOLDER),
         socket: PathBuf::new(),
         runtime_root: None,
+        log: PathBuf::new(),
     };
     let mut verb = None;
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         let Some(flag) = word.strip_prefix('-') else {
             verb = Some(verb_of(&word)?);
+            if verb == Some(Verb::CriLog) {
+                args.log = words.next().map(PathBuf::from).unwrap_or_default();
+            }
             continue;
         };
         let flag = flag.strip_prefix('-').unwrap_or(flag);
@@ -80,6 +88,7 @@ fn verb_of(word: &str) -> Result<Verb, Fault> {
         "start" => Ok(Verb::Start),
         "delete" => Ok(Verb::Delete),
         "serve" => Ok(Verb::Serve),
+        "cri-log" => Ok(Verb::CriLog),
         _ => Err(Fault::invalid("args", format!("unknown verb {word:?}: start or delete"))),
     }
 }

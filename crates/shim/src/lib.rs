@@ -27,6 +27,7 @@ pub fn run(words: impl IntoIterator<Item = String>) -> Result<(), Fault> {
         Verb::Start => cmd::start::run(args),
         Verb::Delete => cmd::delete::run(&args),
         Verb::Serve => cmd::serve::run(&args),
+        Verb::CriLog => cmd::log::run(&args.log),
         Verb::Info => cmd::info::info(),
         Verb::Version => cmd::info::version(),
     }

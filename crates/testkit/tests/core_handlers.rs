@@ -43,14 +43,17 @@ fn life(node: &Node, handler: &str) {
     let config = node.daemon.state.join("tasks/k8s.io").join(&id).join("config.json");
     let config: Value = serde_json::from_slice(&std::fs::read(config).expect("read")).expect("JSON");
     assert_eq!(config.pointer("/annotations/org.example.not"), None, "{handler}");
-    assert_eq!(config.pointer("/annotations/org.example.kept").is_some(), handler != "plimsoll", "{handler}");
+    let kept = !["plimsoll", "container"].contains(&handler) && !FOREIGN.contains(&handler);
+    assert_eq!(config.pointer("/annotations/org.example.kept").is_some(), kept, "{handler}");
     node.ok(&["stop", "--timeout", "20", &id]);
     let status = node.wait_exit(&id);
     assert_eq!(status["exitCode"], 7, "{handler}: {status}");
     let broken = node.container_file("broken", "true", json!({ "command": ["/no/such/program"] }));
     let broken = node.ok(&["create", &pod, &broken, &pod_file]);
     let complaint = node.fails(&["start", &broken]);
-    assert!(complaint.contains("oci-runtime") && complaint.contains("/no/such/program"), "{handler}: {complaint}");
+    // Only ours tells the layer.
+    let layer = if FOREIGN.contains(&handler) { "" } else { "oci-runtime" };
+    assert!(complaint.contains(layer) && complaint.contains("/no/such/program"), "{handler}: {complaint}");
     node.ok(&["stopp", &pod]);
     node.ok(&["rmp", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new(), "{handler}");
@@ -77,6 +80,39 @@ fn a_pod_of_each_handler() {
 fn features(handler: &Value) -> (String, bool) {
     let name = handler["name"].as_str().unwrap_or_default().to_owned();
     (name, handler["features"]["recursive_read_only_mounts"].as_bool().unwrap_or(false))
+}
+
+const FOREIGN: [&str; 2] = ["runc-v2", "runc-v2-current"];
+
+/// The shims of containerd that are here, with a runc of today: the distribution's, and a current one (`./dev conformance` has it).
+fn foreign() -> (String, Vec<&'static str>) {
+    let runc = peers::need("runc");
+    let distribution = peers::need("containerd").canonicalize().expect("containerd").with_file_name(SHIM);
+    let current = peers::find("containerd-2").ok().and_then(|path| path.canonicalize().ok());
+    let current = current.map(|path| path.with_file_name(SHIM)).filter(|path| path.is_file());
+    if current.is_none() {
+        eprintln!("NOT RUN: a pod of a current containerd-shim-runc-v2: it is not here");
+    }
+    let shims = [(FOREIGN[0], Some(distribution)), (FOREIGN[1], current)];
+    let (mut tables, mut names) = (String::new(), Vec::new());
+    for (name, shim) in shims.into_iter().filter_map(|(name, shim)| Some((name, shim?))) {
+        tables += &format!("[handlers.{name}]\ntype = \"shim\"\npath = {shim:?}\nruntime = {runc:?}\n");
+        names.push(name);
+    }
+    (tables, names)
+}
+
+const SHIM: &str = "containerd-shim-runc-v2";
+
+/// The sandbox is a container of its own: under our shim, and under those of containerd, which know no other kind.
+#[test]
+fn a_pod_whose_sandbox_is_a_container() {
+    let (tables, names) = foreign();
+    let ours =
+        "[handlers.plimsoll]\ntype = \"shim\"\n[handlers.container]\ntype = \"shim\"\nsandboxer = \"container\"\n";
+    let node = Node::start_with(&format!("[log]\nlevel = \"debug\"\n{ours}{tables}"));
+    node.pull();
+    ["container"].into_iter().chain(names).for_each(|name| life(&node, name));
 }
 
 /// A shim that dies takes nothing with it that stays: the program's container is found by its bundle.

@@ -3,8 +3,9 @@
 use super::exit::{self, Followed};
 use super::resolve::known;
 use super::settle::{self, settle};
+use crate::config::Handler;
 use crate::operations::Stage;
-use crate::shim::{Stdio, TaskOptions};
+use crate::shim::Stdio;
 use crate::state::{ContainerPhase, ContainerRecord, SandboxPhase, blocking};
 use crate::task::{self, NotStarted};
 use crate::{Core, paths, shims};
@@ -118,21 +119,12 @@ async fn launch(
     let snapshotter = core.images().snapshotter(namespace)?;
     let key = id.to_owned();
     let rootfs = blocking(move || snapshotter.mounts(&key)).await?;
-    let root = match handler.runtime {
-        None => paths::runtime_root(&config.state, namespace),
-        Some(_) => paths::program_root(&config.state, &name, namespace),
-    };
-    let options = TaskOptions {
-        root: root.to_string_lossy().into_owned(),
-        binary_name: handler.runtime.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-        systemd_cgroup: config.systemd_cgroup,
-        no_pivot_root: false,
-    };
+    let options = shims::task_options(core, &name, &handler, namespace);
     let new = task::NewTask {
         id,
         bundle: &paths::bundle(&config.state, namespace, id),
         rootfs: &rootfs,
-        stdio: &stdio(record)?,
+        stdio: &stdio(core, &handler, record)?,
         options: &options,
     };
     super::target::pin(core, namespace, id, record).await?;
@@ -142,7 +134,7 @@ async fn launch(
 }
 
 /// Both streams go to one CRI log.
-fn stdio(record: &ContainerRecord) -> Result<Stdio> {
+fn stdio(core: &Core, handler: &Handler, record: &ContainerRecord) -> Result<Stdio> {
     if record.log_path.is_empty() {
         return Ok(Stdio { terminal: record.config.tty, ..Stdio::default() });
     }
@@ -151,6 +143,17 @@ fn stdio(record: &ContainerRecord) -> Result<Stdio> {
             Fault::new(Layer::Store, "start", format!("cannot make the log folder {}", folder.display())).because(&e)
         })?;
     }
-    let log = format!("cri-log://{}", record.log_path);
+    // A foreign shim runs ours to write the log: then the daemon is between the two in neither case.
+    let log = match handler.foreign {
+        false => format!("cri-log://{}", record.log_path),
+        true => format!("binary://{}?cri-log={}", core.config().own_shim.display(), escaped(&record.log_path)),
+    };
     Ok(Stdio { stdin: String::new(), stdout: log.clone(), stderr: log, terminal: record.config.tty })
+}
+
+/// A path as a value of a URI's query.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(one).collect()
 }

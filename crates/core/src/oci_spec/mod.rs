@@ -18,7 +18,9 @@ pub use assemble::{Inputs, Warnings, assemble};
 pub use builder::{Builder, Finished, token};
 pub use host::Host;
 pub use origin::Origin;
+pub(crate) use resources::cgroup_path;
 pub use seccomp_default::default_profile;
+pub(crate) use security::hidden_paths;
 pub use user::{Accounts, Resolved, resolve};
 
 #[cfg(test)]

@@ -26,14 +26,17 @@ pub(super) fn set(spec: &mut Builder, inputs: &Inputs<'_>, warnings: &mut Warnin
     oom_score(spec, resources, inputs.host, warnings)
 }
 
-fn cgroup(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
-    let parent = inputs.cgroup_parent;
-    let path = if inputs.systemd_cgroup {
+/// `linux.cgroupsPath` of container `id` below `parent`.
+pub(crate) fn cgroup_path(parent: &str, id: &str, systemd: bool) -> String {
+    if systemd {
         let slice = parent.rsplit('/').find(|part| !part.is_empty()).unwrap_or("system.slice");
-        format!("{slice}:plimsoll:{}", inputs.id)
-    } else {
-        format!("{}/{}", parent.trim_end_matches('/'), inputs.id)
-    };
+        return format!("{slice}:plimsoll:{id}");
+    }
+    format!("{}/{id}", parent.trim_end_matches('/'))
+}
+
+fn cgroup(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
+    let path = cgroup_path(inputs.cgroup_parent, inputs.id, inputs.systemd_cgroup);
     let origin = match inputs.sandbox.cgroup_parent.is_empty() {
         true => Origin::handler("daemon", "cgroup_root"),
         false => Origin::request("sandbox.cgroup_parent"),

@@ -25,6 +25,11 @@ const MASKED: [&str; 12] = [
 ];
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Masked and read-only paths of containers that are not privileged.
+pub(crate) fn hidden_paths() -> (&'static [&'static str], &'static [&'static str]) {
+    (&MASKED, &READONLY)
+}
+
 /// A profile larger than this is no profile.
 const PROFILE: u64 = 1 << 20;
 

@@ -36,7 +36,7 @@ pub(super) fn write(dir: &Path, config: &SandboxConfig, hostname: &str, ips: &[S
 
 /// Unmounts everything below and removes the folder. One that is not there is not an error.
 pub(crate) fn remove(dir: &Path) -> Result<()> {
-    for mounted in ["shm", "ns/ipc", "ns/uts", "ns/pid"] {
+    for mounted in ["shm", "ns/ipc", "ns/uts", "ns/pid", "rootfs"] {
         let path = dir.join(mounted);
         plimsoll_sys::hostmount::detach_all(&path).map_err(|e| fault("cannot unmount", &path, &e))?;
     }

@@ -1,8 +1,10 @@
 //! A pod's sandbox: its namespaces, network, files and shim. A file per verb; the request and status types are in `types`.
 
 mod check;
+mod container;
 mod files;
 mod list;
+mod pause;
 mod remove;
 mod resolve;
 mod run;

@@ -1,8 +1,9 @@
 //! RunPodSandbox: one straight path from the request to a ready pod.
 
 use super::check::check;
-use super::{NamespaceMode, RunRequest, files};
+use super::{NamespaceMode, RunRequest, SandboxConfig, container, files};
 use crate::Core;
+use crate::config::Controller;
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
 use crate::rollback::Rollback;
@@ -61,6 +62,7 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     let namespace = request.namespace.clone();
     let (handler_name, handler) = core.handler(&request.handler)?;
     let mut record = new_record(core, id, request, handler_name);
+    record.controller = handler.controller;
     core.sandboxes().put(&namespace, id, record.clone(), None).await?;
     let (undo, ns, sid) = (core.clone(), namespace.clone(), id.to_owned());
     rollback.push("the record", async move { undo.sandboxes().remove(&ns, &sid, None).await });
@@ -82,14 +84,24 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     .await?;
 
     stage.enter("shim");
+    if record.controller == Controller::Container {
+        container::write(core, id, &record, &handler.features.oci_version)?;
+    }
     let launch = Launch { namespace: &namespace, id, bundle: &dir };
     let shim = launcher(core, &handler).start(launch).await?.with_deadline(core.config().timeouts.shim_work);
-    rollback.push("the shim", end(core.clone(), shim.clone(), namespace.clone(), id.to_owned()));
+    rollback.push("the shim", end(core.clone(), shim.clone(), namespace.clone(), id.to_owned(), record.controller));
     record.shim_address = Some(shim.address().to_owned());
+    record.shim_version = shim.version();
     core.sandboxes().put(&namespace, id, record.clone(), None).await?;
 
     stage.enter("sandbox");
-    namespaces(core, &shim, id, &record).await?;
+    match record.controller {
+        Controller::Shim => namespaces(core, &shim, id, &record).await?,
+        Controller::Container => {
+            let options = shims::task_options(core, &record.handler, &handler, &namespace);
+            container::start(core, &shim, id, &record, &options).await?;
+        }
+    }
     record.phase = SandboxPhase::Ready;
     let event = Event::new(&namespace, Topic::SandboxReady).sandbox(id);
     core.sandboxes().put(&namespace, id, record, Some(event)).await?;
@@ -99,8 +111,12 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
 }
 
 /// Undoes the shim's part. One that died in the middle of it may have left the pod's PID 1.
-async fn end(core: Core, shim: Shim, namespace: String, id: String) -> Result<()> {
-    match shim.shutdown_sandbox(&id).await {
+async fn end(core: Core, shim: Shim, namespace: String, id: String, controller: Controller) -> Result<()> {
+    let ended = match controller {
+        Controller::Shim => shim.shutdown_sandbox(&id).await,
+        Controller::Container => container::end(&shim, &id).await,
+    };
+    match ended {
         Err(_) if !shim.is_open() => shims::clean_up_sandbox(&core, &namespace, &id).await,
         outcome => outcome,
     }
@@ -163,16 +179,7 @@ fn pod(id: &str, record: &SandboxRecord, netns: std::path::PathBuf) -> Pod {
 async fn namespaces(core: &Core, shim: &Shim, id: &str, record: &SandboxRecord) -> Result<()> {
     let config = &record.request.config;
     let modes = &config.security.namespaces;
-    let mut kinds = Vec::new();
-    if modes.ipc == NamespaceMode::Pod {
-        kinds.push("ipc");
-    }
-    if modes.network == NamespaceMode::Pod {
-        kinds.push("uts");
-    }
-    if modes.pid == NamespaceMode::Pod {
-        kinds.push("pid");
-    }
+    let kinds = kinds(config);
     let (state, namespace) = (&core.config().state, &record.request.namespace);
     let hostname = hostname(record);
     let request = SandboxRequest {
@@ -186,6 +193,22 @@ async fn namespaces(core: &Core, shim: &Shim, id: &str, record: &SandboxRecord) 
     };
     shim.create_sandbox(request).await?;
     shim.start_sandbox(id).await.map(|_started| ())
+}
+
+/// The namespaces that the pod does not share with the host, the network's apart.
+pub(super) fn kinds(config: &SandboxConfig) -> Vec<&'static str> {
+    let modes = &config.security.namespaces;
+    let mut kinds = Vec::new();
+    if modes.ipc == NamespaceMode::Pod {
+        kinds.push("ipc");
+    }
+    if modes.network == NamespaceMode::Pod {
+        kinds.push("uts");
+    }
+    if modes.pid == NamespaceMode::Pod {
+        kinds.push("pid");
+    }
+    kinds
 }
 
 /// What `/etc/hostname` says: the pod's name for itself, or the host's.

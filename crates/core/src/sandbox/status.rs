@@ -2,6 +2,7 @@
 
 use super::list::view;
 use super::{SandboxStatus, resolve};
+use crate::config::Controller;
 use crate::{Core, paths};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use serde_json::{Value, json};
@@ -17,7 +18,10 @@ pub async fn status(core: &Core, namespace: &str, id: &str, verbose: bool) -> Re
         let dir = paths::sandbox_dir(&core.config().state, namespace, &id);
         let shim = core.shims().find(namespace, &id);
         let pid = match &shim {
-            Some(shim) => shim.sandbox_status(&id, false).await.map(|state| state.pid).unwrap_or_default(),
+            Some(shim) if record.controller == Controller::Shim => {
+                shim.sandbox_status(&id, false).await.map(|state| state.pid).unwrap_or_default()
+            }
+            Some(shim) => shim.pid(&id).await.unwrap_or_default(),
             None => 0,
         };
         info.insert("pid".into(), json!(pid));

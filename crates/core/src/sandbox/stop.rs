@@ -1,6 +1,7 @@
 //! StopPodSandbox: containers, then the network, then the shim.
 
 use super::resolve;
+use crate::config::Controller;
 use crate::events::{Event, Topic};
 use crate::operations::Stage;
 use crate::state::{SandboxPhase, SandboxRecord};
@@ -46,7 +47,14 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
 
 /// Ends the shim, which unpins the pod's namespaces and ends its PID 1. A shim that is gone has ended, its pod may have not.
 async fn shutdown(core: &Core, namespace: &str, id: &str) -> Result<()> {
-    let asked = shims::ask(core, namespace, id, |shim| async move { shim.shutdown_sandbox(id).await }).await;
+    let controller = core.sandboxes().find(namespace, id).map(|record| record.controller).unwrap_or_default();
+    let asked = shims::ask(core, namespace, id, |shim| async move {
+        match controller {
+            Controller::Shim => shim.shutdown_sandbox(id).await,
+            Controller::Container => super::container::end(&shim, id).await,
+        }
+    });
+    let asked = asked.await;
     match asked {
         Ok(None) => shims::clean_up_sandbox(core, namespace, id).await.map_err(|fault| fault.in_pod(id))?,
         Err(fault) if fault.class() != Kind::NotFound => return Err(fault.in_pod(id)),

@@ -27,6 +27,8 @@ pub struct Launcher {
     pub socket_dir: Option<PathBuf>,
     /// The daemon's socket, `-address`.
     pub daemon_socket: PathBuf,
+    /// Where it publishes events, if anybody takes them.
+    pub events: Option<PathBuf>,
     pub debug: bool,
     /// How long `start` may take.
     pub deadline: Duration,
@@ -51,6 +53,10 @@ struct Bootstrap {
 impl Launcher {
     /// Runs `start` and connects to the address it prints.
     pub async fn start(&self, launch: Launch<'_>) -> Result<Shim> {
+        if self.events.is_some() {
+            let followed = super::log::follow(launch.bundle, launch.id);
+            followed.map_err(|e| fault("start", "cannot make the shim's log").because(&e))?;
+        }
         let mut command = self.command(launch);
         command.arg("start");
         let output = self.run(command, "start", self.deadline).await?;
@@ -83,6 +89,10 @@ impl Launcher {
         }
         if self.debug {
             command.arg("-debug");
+        }
+        if let Some(events) = &self.events {
+            // containerd's own reads no newer form of the answer than it is told of.
+            command.env("TTRPC_ADDRESS", events).env("MAX_SHIM_VERSION", "3");
         }
         // The supervisor waits for the daemon, not for a shim that claims to be it.
         command.env_remove("NOTIFY_SOCKET");

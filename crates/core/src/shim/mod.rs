@@ -3,8 +3,10 @@
 
 mod client;
 mod convert;
+pub(crate) mod events;
 mod extension;
 mod launch;
+mod log;
 mod sandbox;
 mod task;
 
@@ -15,6 +17,7 @@ pub use task::{CreateTask, ExecTask, Exit, ProcessStatus, Stdio, TaskOptions, Ta
 
 use client::Client;
 use plimsoll_fault::{Fault, Kind, Layer, Result};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +38,11 @@ pub struct Shim {
 }
 
 /// Which Task service the shim speaks; the messages are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TaskVersion {
     V2,
+    #[default]
     V3,
 }
 
@@ -51,6 +56,11 @@ impl Shim {
     pub async fn connect_as(address: &str, version: TaskVersion) -> Result<Self> {
         let client = Client::connect(address).await?;
         Ok(Self { client, address: address.into(), version, work: WORK })
+    }
+
+    /// Which Task service it was connected with.
+    pub fn version(&self) -> TaskVersion {
+        self.version
     }
 
     /// The same connection, whose working calls (create, start, kill, delete) have this deadline. The shim is told, and

@@ -1,8 +1,10 @@
 //! What is kept of a sandbox and of a container: everything that recovery needs and nothing that can be derived.
 
 use super::shelf::Kept;
+use crate::config::Controller;
 use crate::container::{ContainerConfig, User};
 use crate::sandbox::RunRequest;
+use crate::shim::TaskVersion;
 use plimsoll_fault::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +35,8 @@ pub struct SandboxRecord {
     pub netns: Option<PathBuf>,
     /// Where the shim listens; recorded once it does.
     pub shim_address: Option<String>,
+    pub shim_version: TaskVersion,
+    pub controller: Controller,
     pub ips: Vec<String>,
     pub network: Option<serde_json::Value>,
     /// The boot in which it was made.

@@ -6,12 +6,12 @@ mod program;
 mod value;
 
 pub(crate) use load::{DEFAULT_TEXT, load};
-pub(crate) use program::Programs;
+pub(crate) use program::{Programs, own_shim};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 pub(crate) use value::{
-    AbsolutePath, CgroupDriver, CgroupPath, Endpoint, HandlerKind, HostName, LogFormat, LogLevel, Name,
+    AbsolutePath, CgroupDriver, CgroupPath, Endpoint, HandlerKind, HostName, LogFormat, LogLevel, Name, Sandboxer,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,10 @@ pub(crate) struct Handler {
     pub(crate) r#type: HandlerKind,
     #[serde(default)]
     pub(crate) path: Option<AbsolutePath>,
+    #[serde(default)]
+    pub(crate) runtime: Option<AbsolutePath>,
+    #[serde(default)]
+    pub(crate) sandboxer: Option<Sandboxer>,
     #[serde(default)]
     pub(crate) annotations: Vec<String>,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Where a handler's programs are.
 
-use super::{Handler, HandlerKind, Name};
+use super::{AbsolutePath, Handler, HandlerKind, Name};
 use plimsoll_fault::{Fault, Kind, Layer};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,17 @@ const OWN_SHIM: &str = "containerd-shim-plimsoll-v1";
 
 #[derive(Debug)]
 pub(crate) struct Programs {
-    /// Of a handler of type shim the configured one, else ours: beside this program, else in PATH.
+    /// Of a handler of type shim the configured one, else ours.
     pub(crate) shim: PathBuf,
-    /// Of a handler of type oci.
+    /// The shim is not ours, by its name.
+    pub(crate) foreign: bool,
     pub(crate) runtime: Option<PathBuf>,
+}
+
+/// Beside this program, else in PATH.
+pub(crate) fn own_shim() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    find(own.as_deref(), std::env::var_os("PATH").as_deref())
 }
 
 impl Programs {
@@ -22,19 +29,25 @@ impl Programs {
         let fault = |what: String| {
             Fault::new(Layer::Daemon, "config", format!("handler {}: {what}", name.as_str())).kind(Kind::NotFound)
         };
-        let given = handler.path.as_ref().map(|path| path.as_path().to_owned());
-        if let Some(path) = given.as_ref().filter(|path| !runs(path)) {
+        let path = |path: &AbsolutePath| path.as_path().to_owned();
+        let (given, runtime) = (handler.path.as_ref().map(path), handler.runtime.as_ref().map(path));
+        if let Some(path) = given.iter().chain(&runtime).find(|path| !runs(path)) {
             return Err(fault(format!("{} is not a program", path.display())));
         }
         let (shim, runtime) = match handler.r#type {
-            HandlerKind::Shim => (given, None),
+            HandlerKind::Shim => (given, runtime),
             HandlerKind::Oci => (None, given),
         };
-        let own = std::env::current_exe().ok();
-        let shim = shim.or_else(|| find(own.as_deref(), std::env::var_os("PATH").as_deref())).ok_or_else(|| {
+        let shim = shim.or_else(own_shim).ok_or_else(|| {
             fault(format!("{OWN_SHIM} is neither beside plimsolld nor in PATH")).hint("set handlers.*.path")
         })?;
-        Ok(Self { shim, runtime })
+        let ours = |name: &str| name == OWN_SHIM;
+        // A script that stands in for ours in a test is ours.
+        let foreign = shim
+            .file_name()
+            .and_then(OsStr::to_str)
+            .is_some_and(|name| name.starts_with("containerd-shim-") && !ours(name));
+        Ok(Self { shim, foreign, runtime })
     }
 }
 

@@ -181,6 +181,14 @@ impl TryFrom<String> for HandlerKind {
     }
 }
 
+/// Who keeps a pod: the shim, by its Sandbox service, or a container that sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sandboxer {
+    Shim,
+    Container,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", rename_all = "lowercase")]
 pub(crate) enum CgroupDriver {

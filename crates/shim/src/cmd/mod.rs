@@ -3,5 +3,6 @@
 mod bootstrap;
 pub(crate) mod delete;
 pub(crate) mod info;
+pub(crate) mod log;
 pub(crate) mod serve;
 pub(crate) mod start;

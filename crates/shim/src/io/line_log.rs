@@ -6,7 +6,7 @@ use super::timestamp::{rfc3339_nanos, since_epoch};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -149,6 +149,16 @@ impl LineLog {
         }
         self.file = file;
         Ok(())
+    }
+
+    /// Opens the file again when another one, or none, has its name now.
+    pub(crate) fn follow(&mut self) -> io::Result<()> {
+        let identity = |file: &std::fs::Metadata| (file.dev(), file.ino());
+        let ours = identity(&self.file.metadata()?);
+        match std::fs::metadata(&self.path) {
+            Ok(named) if identity(&named) == ours => Ok(()),
+            _ => self.reopen(),
+        }
     }
 
     /// Takes the begin of a line that will be written to another file off the end of this one, so that it is in one file

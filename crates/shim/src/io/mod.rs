@@ -11,7 +11,7 @@ mod timestamp;
 mod uri;
 
 pub(crate) use console::receive_master;
-pub(crate) use line_log::LineLog;
+pub(crate) use line_log::{Format, LineLog, Source};
 pub(crate) use logger::{Logger, is_child};
 pub(crate) use open::{ChildIo, ProcessIo, StdioSpec, attach_console, open};
 pub(crate) use stream::{CHUNK, Progress, Stream};

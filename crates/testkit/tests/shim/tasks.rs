@@ -320,6 +320,7 @@ async fn a_dead_shim_is_cleaned_up_by_delete(runtime: &'static str) {
         binary: plimsoll_testkit::bin("containerd-shim-plimsoll-v1"),
         socket_dir: Some(pod.scratch.dir("s")),
         daemon_socket: "/nowhere".into(),
+        events: None,
         debug: false,
         deadline: Duration::from_secs(10),
     };

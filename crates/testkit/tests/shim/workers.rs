@@ -288,6 +288,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
         binary: plimsoll_testkit::bin("containerd-shim-plimsoll-v1"),
         socket_dir: Some(pod.scratch.dir("s")),
         daemon_socket: "/nowhere".into(),
+        events: None,
         debug: false,
         deadline: Duration::from_secs(10),
     };

@@ -1,0 +1,32 @@
+//! What foreign shims log: each writes to the FIFO `log` in its folder, and stands still when nobody reads it.
+
+use std::path::Path;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
+
+/// Longest line that is passed on whole.
+const LINE: u64 = 8 << 10;
+
+/// Makes the FIFO if it is not there, and passes its lines to the daemon's log for as long as the daemon runs or `folder` is there.
+///
+/// # Errors
+/// The FIFO cannot be made or opened.
+pub(crate) fn follow(folder: &Path, id: &str) -> std::io::Result<()> {
+    let path = folder.join("log");
+    match plimsoll_sys::fifo::create(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // Both ends: it does not end when the shim does, whose successor may write on.
+    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&path)?;
+    let id = id.to_owned();
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(receiver);
+        let mut line = Vec::new();
+        while let Ok(1..) = (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
+            tracing::debug!(sandbox = id, "shim: {}", String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    });
+    Ok(())
+}
