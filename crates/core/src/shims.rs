@@ -71,6 +71,14 @@ pub(crate) fn task_options(core: &Core, name: &str, handler: &Handler, namespace
     }
 }
 
+/// Reads on what a foreign shim logs, which an earlier daemon read.
+pub(crate) fn follow_log(core: &Core, namespace: &str, id: &str, handler: &str) -> Result<()> {
+    if !core.handler(handler)?.1.foreign {
+        return Ok(());
+    }
+    crate::shim::follow_log(&paths::sandbox_dir(&core.config().state, namespace, id), id)
+}
+
 /// Whether a failed connection says that the shim is gone: nobody listens at its address. No other failure says so. A
 /// shim that does not answer, whose backlog is full, or that we lack a descriptor for is slow or out of our reach, and its
 /// containers are well.

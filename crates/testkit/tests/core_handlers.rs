@@ -115,19 +115,53 @@ fn a_pod_whose_sandbox_is_a_container() {
     ["container"].into_iter().chain(names).for_each(|name| life(&node, name));
 }
 
-/// A shim that dies takes nothing with it that stays: the program's container is found by its bundle.
+/// The daemon of before is not needed by anything of it, nor is its end seen by the containers.
 #[test]
-fn what_a_dead_shim_leaves_is_removed_by_the_program() {
+fn a_foreign_shim_outlives_the_daemon() {
+    let mut node = Node::start_with(&format!("[handlers.plimsoll]\ntype = \"shim\"\n{}", foreign().0));
+    node.pull();
+    let pod_file = node.pod_file("lasting", json!({}));
+    let pod = node.ok(&["runp", "--runtime", FOREIGN[0], &pod_file]);
+    let script = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; usleep 5000; done; exit 5";
+    let id = node.start_container(&pod, &pod_file, "c", script);
+    let log = node.status(&id)["logPath"].as_str().expect("a path").to_owned();
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    until("some lines", || read(&log).lines().count() > 20);
+    node.daemon.kill_9();
+    let old = format!("{log}.1");
+    std::fs::rename(&log, &old).expect("rotated");
+    until("lines in the new log", || read(&log).lines().count() > 20);
+    node.daemon.start_again();
+    assert_eq!(node.ok(&["exec", "-s", &id, "echo", "there"]), "there");
+    node.ok(&["logs", "--reopen", &id]);
+    assert_eq!(node.wait_exit(&id)["exitCode"], 5);
+    let all = format!("{}{}", read(&old), read(&log));
+    let numbers = all.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok());
+    assert!(numbers.eq(1..=400), "{all}");
+    node.ok(&["rmp", "-f", &pod]);
+    assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+}
+
+/// A shim that dies takes nothing with it that stays: a program's container is found by its bundle, a foreign shim's by itself.
+#[test]
+fn what_a_dead_shim_leaves_is_removed() {
     let scratch = Scratch::new();
     let (tables, _) = handlers(&scratch);
-    let node = Node::start_in(scratch, &tables);
+    let node = Node::start_in(scratch, &format!("{tables}{}", foreign().0));
     node.pull();
+    for handler in ["runc", FOREIGN[0]] {
+        dies(&node, handler);
+    }
+}
+
+fn dies(node: &Node, handler: &str) {
     let pod_file = node.pod_file("dies", json!({}));
-    let pod = node.ok(&["runp", "--runtime", "runc", &pod_file]);
+    let pod = node.ok(&["runp", "--runtime", handler, &pod_file]);
     let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
     let shim = rustix::process::Pid::from_raw(i32::try_from(node.shim_of(&pod)).expect("pid")).expect("pid");
     rustix::process::kill_process(shim, rustix::process::Signal::KILL).expect("kill the shim");
     until("the container's end", || node.status(&id)["state"] != "CONTAINER_RUNNING");
+    assert_eq!(node.status(&id)["state"], "CONTAINER_UNKNOWN", "{handler}: nobody has seen its code");
     node.ok(&["stopp", &pod]);
     node.ok(&["rmp", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());

@@ -54,8 +54,7 @@ impl Launcher {
     /// Runs `start` and connects to the address it prints.
     pub async fn start(&self, launch: Launch<'_>) -> Result<Shim> {
         if self.events.is_some() {
-            let followed = super::log::follow(launch.bundle, launch.id);
-            followed.map_err(|e| fault("start", "cannot make the shim's log").because(&e))?;
+            super::follow_log(launch.bundle, launch.id)?;
         }
         let mut command = self.command(launch);
         command.arg("start");

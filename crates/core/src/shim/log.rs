@@ -1,5 +1,6 @@
 //! What foreign shims log: each writes to the FIFO `log` in its folder, and stands still when nobody reads it.
 
+use plimsoll_fault::{Fault, Layer, Result};
 use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -11,14 +12,17 @@ const LINE: u64 = 8 << 10;
 ///
 /// # Errors
 /// The FIFO cannot be made or opened.
-pub(crate) fn follow(folder: &Path, id: &str) -> std::io::Result<()> {
+pub(crate) fn follow(folder: &Path, id: &str) -> Result<()> {
     let path = folder.join("log");
-    match plimsoll_sys::fifo::create(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    // Both ends: it does not end when the shim does, whose successor may write on.
-    let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&path)?;
+    let open = || {
+        match plimsoll_sys::fifo::create(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // Both ends: it does not end when the shim does.
+        pipe::OpenOptions::new().read_write(true).open_receiver(&path)
+    };
+    let receiver = open().map_err(|e| Fault::new(Layer::Shim, "start", "cannot read the shim's log").because(&e))?;
     let id = id.to_owned();
     tokio::spawn(async move {
         let mut reader = BufReader::new(receiver);

@@ -12,6 +12,7 @@ mod task;
 
 pub use extension::{ExitRecord, KeptProcess};
 pub use launch::{Launch, Launcher};
+pub(crate) use log::follow as follow_log;
 pub use sandbox::{SandboxRequest, SandboxState};
 pub use task::{CreateTask, ExecTask, Exit, ProcessStatus, Stdio, TaskOptions, TaskState};
 
