@@ -6,6 +6,7 @@ use crate::paths;
 use crate::shim::{Exit, Launch, Launcher, Shim, TaskOptions};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -151,10 +152,12 @@ where
     }
 }
 
-/// Removes the socket file of a shim that is gone. Only ours, below the state folder; one that is not there is no error.
+/// Removes the socket file of a shim that is gone. One that is not there is no error; where a foreign shim said that its socket is,
+/// nothing else is removed.
 pub(crate) fn remove_socket(core: &Core, address: &str) -> Result<()> {
     let path = Path::new(address.strip_prefix("unix://").unwrap_or(address));
-    if path.parent() != Some(paths::socket_dir(&core.config().state).as_path()) {
+    let ours = path.parent() == Some(paths::socket_dir(&core.config().state).as_path());
+    if !ours && !std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         return Ok(());
     }
     match std::fs::remove_file(path) {

@@ -158,6 +158,7 @@ fn dies(node: &Node, handler: &str) {
     let pod_file = node.pod_file("dies", json!({}));
     let pod = node.ok(&["runp", "--runtime", handler, &pod_file]);
     let id = node.start_container(&pod, &pod_file, "c", "sleep 1000");
+    let address = node.json(&["inspectp", &pod])["info"]["shim"]["address"].as_str().expect("an address").to_owned();
     let shim = rustix::process::Pid::from_raw(i32::try_from(node.shim_of(&pod)).expect("pid")).expect("pid");
     rustix::process::kill_process(shim, rustix::process::Signal::KILL).expect("kill the shim");
     until("the container's end", || node.status(&id)["state"] != "CONTAINER_RUNNING");
@@ -165,4 +166,6 @@ fn dies(node: &Node, handler: &str) {
     node.ok(&["stopp", &pod]);
     node.ok(&["rmp", &pod]);
     assert_eq!(node.left_behind(&[&pod]), Vec::<String>::new());
+    let socket = std::path::Path::new(address.trim_start_matches("unix://"));
+    assert!(socket.is_absolute() && !socket.exists(), "{handler}: {address}");
 }
