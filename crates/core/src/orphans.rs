@@ -20,7 +20,9 @@ pub(crate) async fn end(core: &Core) {
     // The linked runtime knows its containers by folders, a program's are known by their bundles.
     let kept = |(namespace, id): &Key| paths::is_kept(&paths::bundle(state, namespace, id));
     let bundles = strangers(&state.join("tasks"), &containers).into_iter().filter(kept);
-    let all: BTreeSet<Key> = strangers(&state.join("runtime"), &containers).into_iter().chain(bundles).collect();
+    // A sandbox may be a container too.
+    let known = containers.union(&pods).cloned().collect();
+    let all: BTreeSet<Key> = strangers(&state.join("runtime"), &known).into_iter().chain(bundles).collect();
     for (namespace, id) in all {
         let core = core.clone();
         ends.spawn(async move {

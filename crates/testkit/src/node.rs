@@ -45,7 +45,8 @@ impl Node {
         Node::start_in(Scratch::new(), more)
     }
 
-    /// The same in a scratch that was made ready by the test.
+    /// The same in a scratch that was made ready by the test. `PLIMSOLL_SANDBOXER=container` in the environment has sandboxes that
+    /// are containers, unless the test's own lines are about handlers.
     ///
     /// # Panics
     /// As [`Node::start`].
@@ -57,6 +58,9 @@ impl Node {
         let subnet = format!("10.{}.{}.0/24", 200 + number / 250 % 50, number % 250);
         let conf = daemon::cni_conf(&scratch, &bridge, &subnet);
         let bins = peers::cni_bin_dir().unwrap_or_else(|why| panic!("{why}"));
+        let sandboxer = std::env::var("PLIMSOLL_SANDBOXER").ok().filter(|_| !more.contains("[handlers"));
+        let sandboxer = sandboxer.map(|who| format!("[handlers.plimsoll]\ntype = \"shim\"\nsandboxer = {who:?}\n"));
+        let more = format!("{more}\n{}", sandboxer.unwrap_or_default());
         let config = format!(
             "[network]\nconf_dir = {conf:?}\nbin_dirs = [{bins:?}]\n[runtime]\ncgroup_root = \"/{}\"\n{more}\n",
             scratch.cgroup_prefix()
