@@ -50,6 +50,8 @@ pub struct Handler {
     pub shim: PathBuf,
     /// It is somebody else's: it knows no flag, sink or service that only ours has.
     pub foreign: bool,
+    /// It is of containerd 2.0 or later, and reads parameters from standard input: `shim::reads_parameters`.
+    pub parameters: bool,
     pub controller: Controller,
     /// OCI runtime program for shims that run one; `None` means the one that the shim itself chooses.
     pub runtime: Option<PathBuf>,
@@ -97,6 +99,7 @@ impl Default for Handler {
         Self {
             shim: PathBuf::from("containerd-shim-plimsoll-v1"),
             foreign: false,
+            parameters: false,
             controller: Controller::Shim,
             runtime: None,
             features: Features::linked(),

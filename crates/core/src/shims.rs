@@ -49,6 +49,7 @@ pub(crate) fn launcher(core: &Core, handler: &Handler) -> Launcher {
         binary: handler.shim.clone(),
         socket_dir: (!handler.foreign).then(|| paths::socket_dir(&config.state)),
         daemon_socket: config.socket.clone(),
+        parameters: handler.parameters,
         events: handler.foreign.then(|| paths::events_socket(&config.state)),
         debug: false,
         deadline: config.timeouts.shim_start,

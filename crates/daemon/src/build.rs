@@ -49,6 +49,7 @@ async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<
         }),
     };
     Ok(Handler {
+        parameters: foreign && plimsoll_core::shim::reads_parameters(&shim).await?,
         shim,
         foreign,
         controller: match handler.sandboxer {

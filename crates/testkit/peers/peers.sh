@@ -126,11 +126,11 @@ get_containerd_2() {
     module=github.com/containerd/containerd/v2
     version=$(awk -v m="$module" '$1 == m && $2 ~ /^v/ { print $2; exit }' "$here/containerd/go.mod")
     tree=$cache/containerd-$version
-    if [ ! -x "$tree/ctr" ]; then
+    if [ ! -x "$tree/containerd-shim-runc-v2" ]; then
         command -v go >/dev/null || { lack "containerd 2" "install Go >= 1.26 (the Go module $module is built once)"; return 0; }
         say "building containerd $version from its Go module (once; minutes)"
         (cd "$here/containerd" && mkdir -p "$tree" && export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -mod=readonly -p=${PLIMSOLL_GO_JOBS:-2}" &&
-            for program in containerd ctr; do
+            for program in containerd ctr containerd-shim-runc-v2; do
                 nice -n 10 go build -trimpath -tags "no_btrfs no_devmapper no_zfs no_tracing" -ldflags "-s -w -X $module/version.Version=${version#v}" \
                     -o "$tree/$program" "$module/cmd/$program" || exit 1
             done) >"$cache/go-containerd.log" 2>&1 ||

@@ -82,7 +82,7 @@ fn features(handler: &Value) -> (String, bool) {
     (name, handler["features"]["recursive_read_only_mounts"].as_bool().unwrap_or(false))
 }
 
-const FOREIGN: [&str; 2] = ["runc-v2", "runc-v2-current"];
+const FOREIGN: [&str; 3] = ["runc-v2", "runc-v2-current", "fakevm"];
 
 /// The shims of containerd that are here, with a runc of today: the distribution's, and a current one (`./dev conformance` has it).
 fn foreign() -> (String, Vec<&'static str>) {
@@ -113,6 +113,31 @@ fn a_pod_whose_sandbox_is_a_container() {
     let node = Node::start_with(&format!("[log]\nlevel = \"debug\"\n{ours}{tables}"));
     node.pull();
     ["container"].into_iter().chain(names).for_each(|name| life(&node, name));
+}
+
+/// The shims of virtual machines cannot be had here. This one asks of the daemon what they do: at its start it finds the sandbox
+/// in its folder, told from containers by its annotation, and no root filesystem there but a folder to mount one on. What
+/// follows is done by ours, which as a foreign one has no Sandbox service and no sink but `binary://`.
+#[test]
+fn a_shim_of_virtual_machines_finds_what_it_needs() {
+    let scratch = Scratch::new();
+    let ours = plimsoll_testkit::bin("containerd-shim-plimsoll-v1");
+    let script = format!(
+        "#!/bin/sh\nfail() {{ echo \"$1\" >&2; exit 1; }}\ncase \"$*\" in\n*\" start\")\n\
+         grep -q '\"io.kubernetes.cri.container-type\":\"sandbox\"' config.json || fail 'no sandbox'\n\
+         grep -q '\"io.kubernetes.cri.sandbox-id\":' config.json || fail 'no id'\n\
+         [ -d rootfs ] && [ -z \"$(ls rootfs)\" ] && ! mountpoint -q rootfs || fail 'a root filesystem'\n\
+         [ -S \"$TTRPC_ADDRESS\" ] || fail 'nobody takes events'\n;;\nesac\nexec {} \"$@\"\n",
+        ours.display()
+    );
+    let shim = scratch.file("containerd-shim-fakevm-v2", script);
+    std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let node = Node::start_in(
+        scratch,
+        &format!("[handlers.plimsoll]\ntype = \"shim\"\n[handlers.fakevm]\ntype = \"shim\"\npath = {shim:?}\n"),
+    );
+    node.pull();
+    life(&node, "fakevm");
 }
 
 /// The daemon of before is not needed by anything of it, nor is its end seen by the containers.

@@ -11,7 +11,7 @@ mod sandbox;
 mod task;
 
 pub use extension::{ExitRecord, KeptProcess};
-pub use launch::{Launch, Launcher};
+pub use launch::{Launch, Launcher, reads_parameters};
 pub(crate) use log::follow as follow_log;
 pub use sandbox::{SandboxRequest, SandboxState};
 pub use task::{CreateTask, ExecTask, Exit, ProcessStatus, Stdio, TaskOptions, TaskState};

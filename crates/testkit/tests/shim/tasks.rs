@@ -321,6 +321,7 @@ async fn a_dead_shim_is_cleaned_up_by_delete(runtime: &'static str) {
         socket_dir: Some(pod.scratch.dir("s")),
         daemon_socket: "/nowhere".into(),
         events: None,
+        parameters: false,
         debug: false,
         deadline: Duration::from_secs(10),
     };

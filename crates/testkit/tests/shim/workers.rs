@@ -289,6 +289,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
         socket_dir: Some(pod.scratch.dir("s")),
         daemon_socket: "/nowhere".into(),
         events: None,
+        parameters: false,
         debug: false,
         deadline: Duration::from_secs(10),
     };
