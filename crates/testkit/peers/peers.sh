@@ -1,7 +1,7 @@
 #!/bin/sh
 # Obtains the other side's real software for tests, demo and benchmarks, by ordinary package clients only.
 # usage: peers.sh NAME...      names: crictl runc crun busybox registry skopeo cni containerd containerd_2 nginx-debs seccomp-profiles podman docker youki
-#        runtime-tools (or "all")
+#        runsc runtime-tools (or "all")
 # Programs go to ${PLIMSOLL_CACHE:-~/.cache/plimsoll}/peers/<name>-<version>/, with links in peers/bin/. What is there already
 # is used as it is, so a second run needs no network. PLIMSOLL_REFRESH=1 obtains packages anew.
 set -eu
@@ -183,6 +183,7 @@ get_busybox() { apt_unpack busybox busybox-static bin/busybox || lack busybox "a
 get_registry() { apt_unpack docker-registry docker-registry usr/bin/docker-registry || lack docker-registry "apt-get install docker-registry"; }
 # containerd's shim lies beside it in the same folder.
 get_containerd() { apt_unpack containerd containerd usr/bin/containerd || lack containerd "apt-get install containerd"; }
+get_runsc() { apt_unpack runsc runsc usr/bin/runsc || lack runsc "apt-get install runsc"; }
 # The validation programs of the runtime specification's own tools, with the root filesystem and the program that they put in it.
 get_runtime_tools() {
     version=$(awk '$1 == "require" && $2 ~ /runtime-tools/ { print $3 }' "$here/runtime-tools/go.mod")
@@ -258,7 +259,7 @@ get_nginx_debs() {
 }
 
 [ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0"; exit 2; }
-[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd containerd_2 nginx-debs seccomp-profiles podman docker youki runtime-tools
+[ "$1" = all ] && set -- crictl runc crun busybox registry skopeo cni containerd containerd_2 nginx-debs seccomp-profiles podman docker youki runsc runtime-tools
 for name in "$@"; do
     case $name in
         crictl) get_crictl ;;
@@ -275,6 +276,7 @@ for name in "$@"; do
         seccomp-profiles) get_seccomp_profiles ;;
         podman) get_podman ;;
         youki) get_youki ;;
+        runsc) get_runsc ;;
         runtime-tools) get_runtime_tools ;;
         docker) get_docker ;;
         *) say "no peer named $name"; exit 2 ;;

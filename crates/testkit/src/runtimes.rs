@@ -26,26 +26,31 @@ impl Runtime {
     }
 
     /// A program that is this runtime, for callers that are given a path. crun refuses a hybrid cgroup layout, so it gets a private
-    /// mount namespace in which an empty folder hides the unified part.
+    /// mount namespace in which an empty folder hides the unified part. runsc gets what it needs where no virtual machine can be
+    /// had, and leaves network and cgroups alone.
     ///
     /// # Panics
     /// When it is not there, or the script that calls it cannot be written.
     #[track_caller]
     pub fn as_program(self, scratch: &Scratch) -> PathBuf {
-        let hybrid = Path::new("/sys/fs/cgroup/unified");
-        if self.0 != "crun" || !hybrid.is_dir() {
-            return self.program();
-        }
-        let script = format!(
-            "#!/bin/sh\nexec unshare -m sh -c 'mount --make-rprivate / && mount --bind {} {} && exec \"$@\"' sh {} \"$@\"\n",
-            scratch.dir("empty").display(),
-            hybrid.display(),
-            self.program().display(),
-        );
+        let (hybrid, program) = (Path::new("/sys/fs/cgroup/unified"), self.program());
+        let script = match self.0 {
+            "crun" if hybrid.is_dir() => format!(
+                "exec unshare -m sh -c 'mount --make-rprivate / && mount --bind {} {} && exec \"$@\"' sh {} \"$@\"",
+                scratch.dir("empty").display(),
+                hybrid.display(),
+                program.display(),
+            ),
+            "runsc" => {
+                format!("exec {} --platform=ptrace --network=none --ignore-cgroups \"$@\"", program.display())
+            }
+            _ => return program,
+        };
         let path = scratch.dir("programs").join(self.0);
         if !path.exists() {
             // Written beside it first: another thread may be about to run it.
-            let new = scratch.file(&format!("{}-{:?}", self.0, std::thread::current().id()), script);
+            let new = scratch
+                .file(&format!("{}-{:?}", self.0, std::thread::current().id()), format!("#!/bin/sh\n{script}\n"));
             std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("chmod");
             std::fs::rename(&new, &path).expect("rename");
         }

@@ -2,7 +2,7 @@
 
 use super::{Builder, Finished, Host, Origin, Resolved};
 use super::{capabilities, devices, mounts, namespaces, process, resources, security, token};
-use crate::config::Handler;
+use crate::config::{Controller, Handler};
 use crate::container::ContainerConfig;
 use crate::sandbox::SandboxConfig;
 use plimsoll_fault::Result;
@@ -62,8 +62,12 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<(Finished, Warnings)> {
 
 /// Our own, and those of the pod that the handler's allow-list names exactly (CVE-2023-6476 was a prefix match).
 fn annotations(spec: &mut Builder, inputs: &Inputs<'_>) -> Result<()> {
+    // It says that there is a sandbox container too: where none is, a runtime that acts on it (runsc) would look for one.
+    if inputs.handler.controller == Controller::Container || inputs.handler.runtime.is_none() {
+        let pointer = format!("/annotations/{}", token("io.kubernetes.cri.container-type"));
+        spec.set(&pointer, "container", Origin::default("annotations"))?;
+    }
     let own = [
-        ("io.kubernetes.cri.container-type", "container", Origin::default("annotations")),
         ("io.kubernetes.cri.sandbox-id", inputs.sandbox_id, Origin::default("annotations")),
         ("io.kubernetes.cri.sandbox-name", &inputs.sandbox.metadata.name, Origin::request("sandbox.metadata.name")),
         (

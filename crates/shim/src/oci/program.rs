@@ -7,9 +7,10 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::runc;
 use plimsoll_runtime::Stdio as ProcessStdio;
 use plimsoll_spec::runtime::State;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -165,14 +166,23 @@ impl Call<'_> {
             .ok_or_else(|| fault(self.verb, format!("{} left no pid of what it made", self.program.display())))
     }
 
-    /// Every other verb, to its end; gives what it printed.
+    /// Every other verb, to its end; gives what it printed. Through files: what the runtime leaves running (runsc's gofer) would hold
+    /// a pipe open.
     fn end<'w>(mut self, words: impl IntoIterator<Item = &'w str>) -> Result<Vec<u8>, Fault> {
-        self.command.args(words.into_iter().map(OsStr::new));
-        let output = self.command.output().map_err(|e| self.cannot_run(&e))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+        let file = || {
+            let made = memfd_create("output", MemfdFlags::CLOEXEC).map_err(io::Error::from);
+            let file = File::from(made?);
+            Ok((file.try_clone()?, file))
+        };
+        let unable = |e: io::Error| fault(self.verb, "cannot make a file for what the runtime says").because(&e);
+        let ((out, stdout), (err, stderr)) = (file().map_err(unable)?, file().map_err(unable)?);
+        self.command.args(words.into_iter().map(OsStr::new)).stdout(stdout).stderr(stderr);
+        let status = self.command.status().map_err(|e| self.cannot_run(&e))?;
+        if status.success() {
+            return printed(out).map_err(|e| fault(self.verb, "cannot read what the runtime says").because(&e));
         }
-        Err(self.failed(&output.status.to_string(), &String::from_utf8_lossy(&output.stderr)))
+        let said = printed(err).unwrap_or_default();
+        Err(self.failed(&status.to_string(), &String::from_utf8_lossy(&said)))
     }
 
     fn cannot_run(&self, error: &io::Error) -> Fault {
@@ -186,6 +196,14 @@ impl Call<'_> {
         let log = String::from_utf8_lossy(&log);
         said::fault(self.program, self.verb, status, &log, stderr)
     }
+}
+
+/// From the file's begin on, and not without end.
+fn printed(mut file: File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn fault(verb: &str, what: impl Into<String>) -> Fault {
