@@ -75,7 +75,7 @@ pub(crate) fn task_options(core: &Core, name: &str, handler: &Handler, namespace
 
 /// Reads on what a foreign shim logs, which an earlier daemon read.
 pub(crate) fn follow_log(core: &Core, namespace: &str, id: &str, handler: &str) -> Result<()> {
-    if !core.handler(handler)?.1.foreign {
+    if !core.handler(handler).is_ok_and(|(_, handler)| handler.foreign) {
         return Ok(());
     }
     crate::shim::follow_log(&paths::sandbox_dir(&core.config().state, namespace, id), id)
@@ -199,7 +199,11 @@ pub(crate) async fn clean_up(core: &Core, namespace: &str, sandbox: &str, id: &s
     // The folder of the linked runtime is made before and removed after everything else of a container.
     let state = &core.config().state;
     let known = paths::runtime_root(state, namespace).join(id).exists();
-    if known || paths::is_kept(&paths::bundle(state, namespace, id)) {
+    let bundle = paths::bundle(state, namespace, id);
+    // What a foreign shim's runtime knows is not to be seen.
+    let handler = core.sandboxes().find(namespace, sandbox).and_then(|record| core.handler(&record.handler).ok());
+    let foreign = handler.is_some_and(|(_, handler)| handler.foreign) && bundle.exists();
+    if known || foreign || paths::is_kept(&bundle) {
         clean_up_after(core, namespace, sandbox, id).await?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use plimsoll_fault::{Fault, Layer};
 use plimsoll_image::{Db, RegistryConfig, Store};
 use plimsoll_spec::platform::Platform;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -49,7 +50,7 @@ async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<
         }),
     };
     Ok(Handler {
-        parameters: foreign && plimsoll_core::shim::reads_parameters(&shim).await?,
+        parameters: foreign && reads_parameters(name, &shim).await,
         shim,
         foreign,
         controller: match handler.sandboxer {
@@ -62,6 +63,14 @@ async fn core_handler(name: &config::Name, handler: &config::Handler) -> Result<
         seccomp: handler.seccomp.as_ref().map(|path| path.as_path().to_owned()),
         annotations: handler.annotations.clone(),
         privileged_without_host_devices: handler.privileged_without_host_devices,
+    })
+}
+
+/// A shim that does not answer is its own handler's trouble, and not the node's.
+async fn reads_parameters(name: &config::Name, shim: &Path) -> bool {
+    plimsoll_core::shim::reads_parameters(shim).await.unwrap_or_else(|fault| {
+        tracing::warn!(handler = name.as_str(), %fault, "the shim does not say of which version it is");
+        false
     })
 }
 

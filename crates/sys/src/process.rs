@@ -2,9 +2,11 @@
 
 use crate::{SingleThread, errno};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// `CLONE_NEW*` flags: the namespaces a child is born into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,6 +252,22 @@ pub fn keep_over_exec(first: i32, count: u32) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Has a program be killed when the thread that starts it ends (PR_SET_PDEATHSIG). What the program makes is not ended so: fork
+/// clears the signal.
+pub fn end_with_caller(command: &mut Command) {
+    let caller = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The caller may have ended before, and the signal does not come.
+        match rustix::process::getppid() {
+            Some(parent) if parent == caller => Ok(()),
+            _ => Err(Errno::SRCH.into()),
+        }
+    };
+    // SAFETY: the closure makes two system calls and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(prepare) };
 }
 
 /// Sends a signal by number (real-time ones too) to a process.

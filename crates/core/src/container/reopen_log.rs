@@ -15,7 +15,7 @@ pub async fn reopen_log(core: &Core, namespace: &str, id: &str) -> Result<()> {
     }
     // The program that writes the log of a foreign shim's container sees by itself that it was renamed.
     let handler = core.sandboxes().find(namespace, &record.sandbox).map(|sandbox| sandbox.handler).unwrap_or_default();
-    if core.handler(&handler)?.1.foreign {
+    if core.handler(&handler).is_ok_and(|(_, handler)| handler.foreign) {
         return Ok(());
     }
     let shim = shims::of(core, namespace, &record.sandbox).await?;

@@ -12,15 +12,18 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 const PROGRAM: &str = "pause";
 /// Where the runtime mounts something: nothing can be made in a root filesystem that is only read.
 const FOLDERS: [&str; 3] = ["proc", "dev", "sys"];
 const SIGKILL: u32 = 9;
+/// How long it may take to end when it was killed. A process that waits for a disk takes as long as that.
+const KILLED: Duration = Duration::from_secs(60);
 
 /// What the shim looks for in the sandbox's folder already at its start.
 pub(super) fn write(core: &Core, id: &str, record: &SandboxRecord, version: &str) -> Result<()> {
-    rootfs(&paths::pause_dir(&core.config().root))?;
+    rootfs(&paths::pause_dir(&core.config().root), id)?;
     let dir = paths::sandbox_dir(&core.config().state, &record.request.namespace, id);
     let config = config(id, record, version, core.config().systemd_cgroup).to_string();
     let made = std::fs::DirBuilder::new().mode(0o755).create(dir.join("rootfs"));
@@ -61,7 +64,10 @@ pub(super) async fn start(
 pub(super) async fn end(shim: &Shim, id: &str) -> Result<()> {
     match shim.kill(id, "", SIGKILL, true).await {
         Err(fault) if fault.class() != Kind::NotFound => return Err(fault),
-        Ok(()) => drop(shim.wait(id, "").await?),
+        Ok(()) => {
+            let late = |_| fault("the sandbox's container does not end").kind(Kind::DeadlineExceeded);
+            tokio::time::timeout(KILLED, shim.wait(id, "")).await.map_err(late)??;
+        }
         Err(_) => {}
     }
     match shim.delete(id, "").await {
@@ -75,19 +81,20 @@ pub(super) async fn end(shim: &Shim, id: &str) -> Result<()> {
     }
 }
 
-/// The program and its empty world, made once.
-fn rootfs(folder: &Path) -> Result<()> {
+/// The program and its empty world, made once; by the pod `id` when no other did. One that was cut short, or is of another version, is
+/// made anew.
+fn rootfs(folder: &Path, id: &str) -> Result<()> {
     let program = folder.join(PROGRAM);
-    if program.exists() {
-        return Ok(());
-    }
     let bytes = pause::program()
         .ok_or_else(|| fault("there is no sandbox program for this kind of processor").kind(Kind::Unimplemented))?;
+    if std::fs::read(&program).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
     let make = || {
         for name in FOLDERS {
             std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder.join(name))?;
         }
-        let new = folder.join("new");
+        let new = folder.join(format!("new-{id}"));
         std::fs::write(&new, &bytes)?;
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755))?;
         std::fs::rename(&new, &program)

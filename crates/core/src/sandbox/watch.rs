@@ -17,7 +17,10 @@ pub(crate) fn watch(core: &Core, namespace: &str, id: &str) {
                 // Its end is the pod's.
                 tokio::select! {
                     () = shim.closed() => {}
-                    ended = shim.wait(&id, "") => if ended.is_ok() { break },
+                    ended = shim.wait(&id, "") => match ended {
+                        Err(fault) if fault.class() != Kind::NotFound => {}
+                        _ => break,
+                    },
                 }
             } else {
                 shim.closed().await;

@@ -2,13 +2,16 @@
 
 use plimsoll_fault::{Fault, Layer, Result};
 use std::path::Path;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
 /// Longest line that is passed on whole.
 const LINE: u64 = 8 << 10;
+/// How often it is looked whether the folder is still there.
+const CHECK: Duration = Duration::from_secs(10);
 
-/// Makes the FIFO if it is not there, and passes its lines to the daemon's log for as long as the daemon runs or `folder` is there.
+/// Makes the FIFO if it is not there, and passes its lines to the daemon's log for as long as `folder` is there.
 ///
 /// # Errors
 /// The FIFO cannot be made or opened.
@@ -27,9 +30,16 @@ pub(crate) fn follow(folder: &Path, id: &str) -> Result<()> {
     tokio::spawn(async move {
         let mut reader = BufReader::new(receiver);
         let mut line = Vec::new();
-        while let Ok(1..) = (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
-            tracing::debug!(sandbox = id, "shim: {}", String::from_utf8_lossy(&line).trim_end());
-            line.clear();
+        loop {
+            // What was read of a line stays in it.
+            match tokio::time::timeout(CHECK, (&mut reader).take(LINE).read_until(b'\n', &mut line)).await {
+                Ok(Ok(1..)) => {
+                    tracing::debug!(sandbox = id, "shim: {}", String::from_utf8_lossy(&line).trim_end());
+                    line.clear();
+                }
+                Err(_quiet) if path.exists() => {}
+                _ => break,
+            }
         }
     });
     Ok(())

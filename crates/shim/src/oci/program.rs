@@ -7,7 +7,9 @@ use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::runc;
 use plimsoll_runtime::Stdio as ProcessStdio;
 use plimsoll_spec::runtime::State;
+use plimsoll_sys::process;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -36,14 +38,15 @@ impl Program<'_> {
         if options.no_new_keyring {
             call.command.arg("--no-new-keyring");
         }
-        call.make(id, stdio)
+        // A container that nobody will know is not kept.
+        call.make(id, stdio)?.inspect_err(|_| drop(self.delete(id)))
     }
 
     pub(super) fn exec(&self, id: &str, process: &[u8], stdio: ProcessStdio) -> Result<i32, Fault> {
         let mut call = self.call("exec")?;
         let file = call.file("process", process)?;
         call.command.arg("--detach").arg("--process").arg(file);
-        call.make(id, stdio)
+        call.make(id, stdio)?
     }
 
     pub(super) fn plain(&self, verb: &'static str, id: &str) -> Result<(), Fault> {
@@ -86,6 +89,8 @@ impl Program<'_> {
             command.arg("--systemd-cgroup");
         }
         command.arg(verb).stdin(Stdio::null()).env_remove(plimsoll_sys::sd_notify::VARIABLE);
+        // The shim's `delete` would find nothing yet of what it is about to make.
+        process::end_with_caller(&mut command);
         Ok(Call { program: self.file, verb, command, files })
     }
 }
@@ -137,8 +142,9 @@ impl Call<'_> {
         Ok(path)
     }
 
-    /// `create` or `exec`: the process that it makes has `stdio`, and is a child of the shim, its subreaper.
-    fn make(mut self, id: &str, stdio: ProcessStdio) -> Result<i32, Fault> {
+    /// `create` or `exec`: the process that it makes has `stdio`, and is a child of the shim, its subreaper. The inner fault: it made
+    /// one, but its pid or terminal is not to be had; that process has been killed.
+    fn make(mut self, id: &str, stdio: ProcessStdio) -> Result<Result<i32, Fault>, Fault> {
         let mut console = None;
         match stdio {
             ProcessStdio::Inherit => {}
@@ -160,10 +166,12 @@ impl Call<'_> {
         if !status.success() {
             return Err(self.failed(&status.to_string(), ""));
         }
-        console.map_or(Ok(()), Console::pass_on)?;
         let text = std::fs::read_to_string(&self.files.pid).ok();
-        text.and_then(|text| text.trim().parse().ok())
-            .ok_or_else(|| fault(self.verb, format!("{} left no pid of what it made", self.program.display())))
+        let Some(pid) = text.and_then(|text| text.trim().parse().ok()) else {
+            return Ok(Err(fault(self.verb, format!("{} left no pid of what it made", self.program.display()))));
+        };
+        let shown = console.map_or(Ok(()), Console::pass_on).inspect_err(|_| kill(pid));
+        Ok(shown.map(|()| pid))
     }
 
     /// Every other verb, to its end; gives what it printed. Through files: what the runtime leaves running (runsc's gofer) would hold
@@ -195,6 +203,16 @@ impl Call<'_> {
         let log = crate::durable::read_bounded(&self.files.log, LIMIT).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         said::fault(self.program, self.verb, status, &log, stderr)
+    }
+}
+
+/// A child of the shim, so the number is nobody else's until the shim has been told.
+fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 1) {
+        match rustix::process::kill_process(pid, Signal::KILL) {
+            // It ended by itself, or cannot be reached: the fault that is told is the one before.
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
