@@ -7,6 +7,8 @@ mod harness;
 mod hostile;
 #[path = "shim/logs.rs"]
 mod logs;
+#[path = "shim/programs.rs"]
+mod programs;
 #[path = "shim/sandbox.rs"]
 mod sandbox;
 #[path = "shim/stdio.rs"]
