@@ -41,7 +41,11 @@ pub fn readiness(root: &Root, id: &str) -> Result<Option<Readiness>, Fault> {
     let Some((pid, pidfd)) = Pid::from_raw(record.pid).zip(record.pidfd()) else { return Ok(None) };
     let listener = || {
         let path = folder.join(SOCKET);
-        std::fs::remove_file(&path).at("notify", "unlink", &path, || "cannot replace the container's socket".into())?;
+        // A `start` that was killed here has removed it.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.at("notify", "unlink", &path, || "cannot replace the container's socket".into()),
+        }?;
         listen(&folder)
     };
     let socket = listener().map_err(|fault| fault.in_container(id))?;

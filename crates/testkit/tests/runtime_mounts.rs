@@ -319,6 +319,20 @@ fn the_mode_of_a_tmpfs() {
 }
 
 #[test]
+fn options_that_the_kernel_would_cut_are_refused() {
+    let host = Host::new();
+    let mut made = host.bundle();
+    // All of it would be mounted but the last folder, which the kernel never saw.
+    let lower = format!("lowerdir={}:/", vec!["/tmp/../tmp"; 400].join(":"));
+    let mount = json!({ "destination": "/mnt", "type": "overlay", "source": "overlay", "options": [lower] });
+    made.config["mounts"].as_array_mut().expect("a list").push(mount);
+    made.write();
+    let output = OURS.run(&host.scratch, &made);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("/mounts/7") && output.stderr.contains("4095"), "{}", output.stderr);
+}
+
+#[test]
 fn the_root_itself_is_no_mount_point() {
     let host = Host::new();
     for destination in ["/", "/mnt/..", "//"] {
