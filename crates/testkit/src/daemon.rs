@@ -1,4 +1,4 @@
-//! A private plimsolld with its own root, state, socket, config and CNI network.
+//! A private plimsolld, or a containerd in its place, with its own root, state, socket, config and CNI network.
 
 use crate::wait::LIMIT;
 use crate::{Scratch, bin, peers};
@@ -16,7 +16,7 @@ pub struct Daemon {
     pub socket: PathBuf,
     pub config: PathBuf,
     log: PathBuf,
-    marker: Command,
+    command: Command,
     child: Option<Child>,
 }
 
@@ -27,16 +27,21 @@ impl Daemon {
     /// When it does not listen in a minute, with the end of its log.
     pub fn start(scratch: &Scratch, config: &str) -> Daemon {
         let (root, state) = (scratch.dir("root"), scratch.dir("state"));
-        let config = scratch.file("plimsolld.toml", config);
-        let mut daemon = Daemon {
-            socket: scratch.join("d.sock"),
-            log: scratch.join("plimsolld.log"),
-            marker: scratch.command(bin("plimsolld")),
-            root,
-            state,
-            config,
-            child: None,
-        };
+        let (config, socket) = (scratch.file("plimsolld.toml", config), scratch.join("d.sock"));
+        let mut command = scratch.command(bin("plimsolld"));
+        command.arg("--config").arg(&config).arg("--root").arg(&root).arg("--state").arg(&state);
+        command.arg("--socket").arg(&socket);
+        Daemon::run(scratch, command, config)
+    }
+
+    /// Another daemon that serves CRI at `d.sock` and keeps its things in `root` and `state` of the scratch, as its `config` says.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    pub fn run(scratch: &Scratch, command: Command, config: PathBuf) -> Daemon {
+        let (root, state) = (scratch.dir("root"), scratch.dir("state"));
+        let (socket, log) = (scratch.join("d.sock"), scratch.join("plimsolld.log"));
+        let mut daemon = Daemon { root, state, socket, config, log, command, child: None };
         daemon.start_again();
         daemon
     }
@@ -47,11 +52,8 @@ impl Daemon {
     /// As [`Daemon::start`].
     pub fn start_again(&mut self) {
         let log = fs::File::options().create(true).append(true).open(&self.log).expect("log file");
-        let mut command = Command::new(self.marker.get_program());
-        command.envs(self.marker.get_envs().filter_map(|(k, v)| v.map(|v| (k, v))));
-        command.arg("--config").arg(&self.config).arg("--root").arg(&self.root).arg("--state").arg(&self.state);
-        command.arg("--socket").arg(&self.socket).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.child = Some(command.spawn().expect("start plimsolld"));
+        let command = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("start the daemon"));
         self.wait_until_it_listens();
     }
 

@@ -3,7 +3,7 @@
 use crate::fake_registry::{Pushed, busybox_layer};
 use crate::{Daemon, FakeRegistry, Output, Scratch, daemon, none_left, peers, run, until};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,11 +52,7 @@ impl Node {
     /// As [`Node::start`].
     #[must_use]
     pub fn start_in(scratch: Scratch, more: &str) -> Node {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let bridge = format!("plimt{}", number % 1_000_000);
-        let subnet = format!("10.{}.{}.0/24", 200 + number / 250 % 50, number % 250);
-        let conf = daemon::cni_conf(&scratch, &bridge, &subnet);
+        let (bridge, conf) = network(&scratch);
         let bins = peers::cni_bin_dir().unwrap_or_else(|why| panic!("{why}"));
         let sandboxer = std::env::var("PLIMSOLL_SANDBOXER").ok().filter(|_| !more.contains("[handlers"));
         let sandboxer = sandboxer.map(|who| format!("[handlers.plimsoll]\ntype = \"shim\"\nsandboxer = {who:?}\n"));
@@ -65,12 +61,55 @@ impl Node {
             "[network]\nconf_dir = {conf:?}\nbin_dirs = [{bins:?}]\n[runtime]\ncgroup_root = \"/{}\"\n{more}\n",
             scratch.cgroup_prefix()
         );
-        let registry = FakeRegistry::start();
-        let image = json!({ "Cmd": ["sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"] });
-        let second = crate::tar::Tar::new().file("etc/second", 0o644, "layer two\n");
-        let busybox = registry.image("busybox", "1", &[busybox_layer(), second], image);
+        let (registry, busybox) = images();
         let daemon = Daemon::start(&scratch, &config);
-        Node { daemon, bridge: Link(bridge), registry, busybox, scratch }
+        Node { daemon, bridge, registry, busybox, scratch }
+    }
+
+    /// A node of containerd (`containerd` or `containerd-2`, see [`peers`]), which finds our shim in its PATH. `runtimes` are tables
+    /// `[RUNTIMES.NAME]` of its CRI, in which `RUNTIMES` stands for the plugin's path; `default` is the NAME of one.
+    ///
+    /// # Panics
+    /// When a part of it does not start.
+    #[must_use]
+    pub fn of_containerd(containerd: &str, default: &str, runtimes: &str) -> Node {
+        let scratch = Scratch::new();
+        let (bridge, conf) = network(&scratch);
+        let bins = peers::cni_bin_dir().unwrap_or_else(|why| panic!("{why}"));
+        let (registry, busybox) = images();
+        let sleeper = json!({ "Entrypoint": ["/bin/sleep", "1000000"] });
+        let pause = registry.image("pause", "1", &[busybox_layer()], sleeper).reference;
+        let host = pause.split_once('/').expect("a reference").0;
+        let certs = scratch.dir(&format!("certs/{host}"));
+        let hosts = format!("[host.\"http://{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+        std::fs::write(certs.join("hosts.toml"), hosts).expect("hosts.toml");
+        let (root, state, socket) = (scratch.dir("root"), scratch.dir("state"), scratch.join("d.sock"));
+        let config = format!(
+            "version = 2\nroot = {root:?}\nstate = {state:?}\n[grpc]\naddress = {socket:?}\n\
+             [ttrpc]\naddress = \"{}.ttrpc\"\n[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = true\n\
+             [plugins.\"io.containerd.internal.v1.opt\"]\npath = {:?}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = {pause:?}\nrestrict_oom_score_adj = true\n\
+             netns_mounts_under_state_dir = true\ndisable_apparmor = true\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".cni]\nbin_dir = {bins:?}\nconf_dir = {conf:?}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = {:?}\n\
+             [plugins.\"io.containerd.grpc.v1.cri\".containerd]\ndefault_runtime_name = {default:?}\n{}",
+            socket.display(),
+            scratch.dir("opt"),
+            scratch.dir("certs"),
+            runtimes.replace("RUNTIMES", "plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes"),
+        );
+        let config = scratch.file("containerd.toml", config);
+        let program = peers::need(containerd).canonicalize().expect("containerd");
+        let folders = [crate::bin("containerd-shim-plimsoll-v1"), program.clone()];
+        let folders = folders.iter().filter_map(|path| path.parent()).map(Path::to_owned);
+        let usual = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&usual))).expect("PATH");
+        let mut command = scratch.command(&program);
+        command.arg("-c").arg(&config).env("PATH", path);
+        let daemon = Daemon::run(&scratch, command, config);
+        let node = Node { daemon, bridge, registry, busybox, scratch };
+        until("containerd's CRI", || node.crictl(&["info"]).code == 0);
+        node
     }
 
     /// Runs crictl against the daemon.
@@ -221,6 +260,25 @@ impl Node {
     pub fn bridge(&self) -> &str {
         &self.bridge.0
     }
+}
+
+/// A bridge and addresses that no other node has; the link, and the folder of the CNI configuration.
+fn network(scratch: &Scratch) -> (Link, PathBuf) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let bridge = format!("plimt{}", number % 1_000_000);
+    let subnet = format!("10.{}.{}.0/24", 200 + number / 250 % 50, number % 250);
+    let conf = daemon::cni_conf(scratch, &bridge, &subnet);
+    (Link(bridge), conf)
+}
+
+/// A registry with the image that the containers run.
+fn images() -> (FakeRegistry, Pushed) {
+    let registry = FakeRegistry::start();
+    let image = json!({ "Cmd": ["sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"] });
+    let second = crate::tar::Tar::new().file("etc/second", 0o644, "layer two\n");
+    let busybox = registry.image("busybox", "1", &[busybox_layer(), second], image);
+    (registry, busybox)
 }
 
 /// A PID namespace for each container, as the kubelet asks for; CRI's zero value is one for the pod.
