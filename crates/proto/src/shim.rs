@@ -31,6 +31,8 @@ pub mod service {
 pub mod type_url {
     pub const RUNC_OPTIONS: &str = "containerd.runc.v1.Options";
     pub const SANDBOX_OPTIONS: &str = "plimsoll.shim.v1.SandboxOptions";
+    /// The sandbox options of containerd's CRI.
+    pub const POD_SANDBOX_CONFIG: &str = "runtime.v1.PodSandboxConfig";
     /// The answer to Stats.
     pub const METRICS_V1: &str = "io.containerd.cgroups.v1.Metrics";
     pub const METRICS_V2: &str = "io.containerd.cgroups.v2.Metrics";

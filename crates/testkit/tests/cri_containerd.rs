@@ -18,6 +18,10 @@ fn life(containerd: &str, runtimes: &str, handler: &str) {
     let id = node.start_container(&pod, &pod_file, "c", script);
     let ready = "until test -e /tmp/ready; do sleep 0.05; done; hostname";
     assert_eq!(node.ok(&["exec", "-s", &id, "sh", "-c", ready]), "pod");
+    let shown = node.json(&["inspectp", &pod]);
+    let address = shown["status"]["network"]["ip"].as_str().expect("an address");
+    let addresses = node.ok(&["exec", "-s", &id, "ip", "-4", "addr", "show", "eth0"]);
+    assert!(addresses.contains(&format!(" {address}/")), "{address}: {addresses}");
     let failing = node.crictl(&["exec", "-s", &id, "sh", "-c", "exit 3"]);
     assert!(failing.stderr.contains("exited with 3") || failing.stderr.contains("code 3"), "{failing:?}");
     let logs = node.crictl(&["logs", &id]);
@@ -46,6 +50,10 @@ fn life(containerd: &str, runtimes: &str, handler: &str) {
     assert_eq!(none_left(left), Vec::<String>::new());
 }
 
+/// Sandboxes that the shim keeps itself; containerd's own are containers of the pause image.
+const SANDBOXER: &str = "[RUNTIMES.sandboxer]\nruntime_type = \"io.containerd.plimsoll.v1\"\nsandboxer = \"shim\"\n\
+                         disable_pause_image_pull = true\n";
+
 #[test]
 fn pods_of_the_distributions_containerd() {
     life("containerd", PLIMSOLL, "plimsoll");
@@ -54,7 +62,10 @@ fn pods_of_the_distributions_containerd() {
 #[test]
 fn pods_of_a_current_containerd() {
     match peers::find("containerd-2") {
-        Ok(_) => life("containerd-2", PLIMSOLL, "plimsoll"),
+        Ok(_) => {
+            life("containerd-2", PLIMSOLL, "plimsoll");
+            life("containerd-2", SANDBOXER, "sandboxer");
+        }
         Err(why) => eprintln!("NOT RUN: pods of a current containerd (./dev conformance): {why}"),
     }
 }

@@ -5,6 +5,7 @@ use super::init;
 use crate::durable::{self, SANDBOX_FILE};
 use crate::worker::{Outcome, Reporter};
 use plimsoll_fault::{Fault, Kind, Layer};
+use plimsoll_proto::cri::{NamespaceMode, PodSandboxConfig};
 use plimsoll_proto::shim::extension::SandboxOptions;
 use plimsoll_sys::process::Namespaces;
 use plimsoll_sys::{SingleThread, ns};
@@ -48,7 +49,8 @@ impl PodNamespace {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     kinds: Vec<PodNamespace>,
-    folder: PathBuf,
+    /// Where they are pinned; without it the pod's PID 1 holds all of them, the network's too: its pid is what the daemon knows.
+    folder: Option<PathBuf>,
     hostname: String,
     /// Path below /proc/sys and value.
     sysctls: BTreeMap<PathBuf, String>,
@@ -78,16 +80,35 @@ impl Plan {
         for (name, value) in options.sysctls {
             sysctls.insert(sysctl_path(&name, has(PodNamespace::Ipc), netns.is_some())?, value);
         }
-        let (folder, record) = (PathBuf::from(options.ns_dir), Path::new(bundle).join(SANDBOX_FILE));
+        let (folder, record) = (Some(PathBuf::from(options.ns_dir)), Path::new(bundle).join(SANDBOX_FILE));
         Ok(Self { kinds, folder, hostname: options.hostname, sysctls, netns, record })
+    }
+
+    /// What the CRI asks of a runtime that keeps the sandbox itself. With the host's network a pod has the host's name.
+    pub(crate) fn of_cri(config: PodSandboxConfig, netns: &str, bundle: &str) -> Result<Self, Fault> {
+        let linux = config.linux.unwrap_or_default();
+        let shared = linux.security_context.and_then(|context| context.namespace_options).unwrap_or_default();
+        if shared.userns_options.as_ref().is_some_and(|users| users.mode() != NamespaceMode::Node) {
+            let what = "a user namespace of the pod cannot be had from this shim's sandbox";
+            return Err(Fault::invalid("sandbox", what).kind(Kind::Unimplemented));
+        }
+        let own_ipc = (shared.ipc() != NamespaceMode::Node).then_some("ipc");
+        let own_uts = (shared.network() != NamespaceMode::Node).then_some("uts");
+        let options = SandboxOptions {
+            namespaces: own_ipc.into_iter().chain(own_uts).chain(["pid"]).map(str::to_owned).collect(),
+            hostname: if own_uts.is_some() { config.hostname } else { String::new() },
+            sysctls: linux.sysctls.into_iter().collect(),
+            ns_dir: bundle.to_owned(),
+        };
+        Ok(Self { folder: None, ..Self::new(options, netns, bundle)? })
     }
 
     pub(crate) fn shares_pids(&self) -> bool {
         self.kinds.contains(&PodNamespace::Pid)
     }
 
-    fn pin(&self, kind: PodNamespace) -> PathBuf {
-        self.folder.join(kind.name())
+    fn pin(&self, kind: PodNamespace) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(kind.name()))
     }
 }
 
@@ -148,14 +169,18 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
     reporter.stage("set sysctls");
     set_sysctls(token, plan)?;
     for &kind in plan.kinds.iter().filter(|&&kind| kind != PodNamespace::Pid) {
+        let Some(target) = plan.pin(kind) else { continue };
         reporter.stage("pin a namespace");
-        pin(Path::new("/proc/self/ns").join(kind.name()), &plan.pin(kind))?;
+        pin(Path::new("/proc/self/ns").join(kind.name()), &target)?;
     }
     if !plan.shares_pids() {
         return Ok(0);
     }
     reporter.stage("start the pod's init");
-    init::start(token, &plan.record, |pid| pin(format!("/proc/{pid}/ns/pid").into(), &plan.pin(PodNamespace::Pid)))
+    init::start(token, &plan.record, |pid| {
+        let target = plan.pin(PodNamespace::Pid);
+        target.map_or(Ok(()), |target| pin(format!("/proc/{pid}/ns/pid").into(), &target))
+    })
 }
 
 fn set_sysctls(token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
@@ -172,7 +197,8 @@ fn set_sysctls(token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
     for (path, value) in plan.sysctls.iter().filter(|(path, _)| !of_net(path)) {
         write(path, value)?;
     }
-    let Some(netns) = plan.netns.as_ref().filter(|_| plan.sysctls.keys().any(|path| of_net(&path))) else {
+    let needed = plan.folder.is_none() || plan.sysctls.keys().any(|path| of_net(&path));
+    let Some(netns) = plan.netns.as_ref().filter(|_| needed) else {
         return Ok(());
     };
     // The worker is alone and ends soon: it need not come back.
@@ -203,7 +229,7 @@ pub(super) fn unpin(plan: &Plan) -> Result<(), Fault> {
     let forgotten = if plan.shares_pids() { durable::remove(&plan.record) } else { Ok(()) };
     let mut first = forgotten.map_err(|e| fault("cannot remove the record of the pod's init").because(&e));
     for &kind in &plan.kinds {
-        let path = plan.pin(kind);
+        let Some(path) = plan.pin(kind) else { continue };
         let unmounted = match unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
             Err(errno) => Err(std::io::Error::from(errno)),
@@ -223,6 +249,7 @@ fn fault(what: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_proto::cri::{LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceOption, UserNamespace};
 
     #[test]
     fn only_sysctls_of_the_pods_namespaces_are_taken() {
@@ -235,6 +262,27 @@ mod tests {
         }
         assert!(sysctl_path("kernel.msgmax", false, true).is_err());
         assert!(sysctl_path("net.core.somaxconn", true, false).is_err());
+    }
+
+    #[test]
+    fn a_pod_of_the_cri_shares_what_it_asks_for() {
+        let pod = |mut options: NamespaceOption| {
+            options.set_pid(NamespaceMode::Container);
+            let context = LinuxSandboxSecurityContext { namespace_options: Some(options), ..Default::default() };
+            let linux = LinuxPodSandboxConfig { security_context: Some(context), ..Default::default() };
+            PodSandboxConfig { hostname: "pod".into(), linux: Some(linux), ..Default::default() }
+        };
+        let plan = Plan::of_cri(pod(NamespaceOption::default()), "/netns", "/pod").expect("own namespaces");
+        assert_eq!(
+            (plan.kinds, plan.hostname.as_str()),
+            (vec![PodNamespace::Ipc, PodNamespace::Uts, PodNamespace::Pid], "pod")
+        );
+        let node = NamespaceMode::Node.into();
+        let hosts = NamespaceOption { network: node, ipc: node, ..Default::default() };
+        let plan = Plan::of_cri(pod(hosts), "", "/pod").expect("the host's");
+        assert_eq!((plan.kinds, plan.hostname.as_str()), (vec![PodNamespace::Pid], ""));
+        let users = NamespaceOption { userns_options: Some(UserNamespace::default()), ..Default::default() };
+        assert_eq!(Plan::of_cri(pod(users), "", "/pod").expect_err("refused").class(), Kind::Unimplemented);
     }
 
     #[test]
