@@ -103,6 +103,10 @@ impl Plan {
         Ok(Self { folder: None, ..Self::new(options, netns, bundle)? })
     }
 
+    pub(crate) fn is_of_cri(&self) -> bool {
+        self.folder.is_none()
+    }
+
     pub(crate) fn shares_pids(&self) -> bool {
         self.kinds.contains(&PodNamespace::Pid)
     }

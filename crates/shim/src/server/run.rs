@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// After Shutdown: how long answers and events may take to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// The same for a client in Go, which may lose an answer that comes together with the connection's end: it closes first, or has had time to read.
+const HEARD: Duration = Duration::from_millis(500);
+
 /// Without work and without a client: how long one may still come. A daemon that died while it started this shim left no
 /// record of it, and nobody else would ever end it.
 const IDLE: Duration = Duration::from_secs(60);
@@ -47,6 +50,7 @@ impl Server {
             events,
             log,
             ending: false,
+            patient: false,
             poller,
             listener,
             accept_at: None,
@@ -72,9 +76,11 @@ impl Server {
                 return Ok(());
             }
             if self.ending {
-                let by = *end_by.get_or_insert(now + LAST_WORDS);
+                let patience = if self.patient { HEARD } else { LAST_WORDS };
+                let by = *end_by.get_or_insert(now + patience);
                 let said = self.connections.values().all(|c| !c.has_output()) && !self.events.busy();
-                if (said || by <= now) && !self.is_removing() {
+                let heard = !self.patient || self.connections.is_empty();
+                if (said && heard || by <= now) && !self.is_removing() {
                     return Ok(());
                 }
             }
