@@ -80,7 +80,7 @@ async fn one_sandbox(core: &Core, namespace: &str, id: &str, record: &SandboxRec
             Ok(None) => not_ready(core, namespace, id, record).await,
             Ok(Some(_)) | Err(_) => {
                 sandbox::watch(core, namespace, id);
-                shims::follow_log(core, namespace, id, &record.handler)
+                shims::follow_log(core, namespace, id)
             }
         },
     }

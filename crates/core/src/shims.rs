@@ -3,13 +3,14 @@
 use crate::Core;
 use crate::config::Handler;
 use crate::paths;
-use crate::shim::{Exit, Launch, Launcher, Shim, TaskOptions};
+use crate::shim::{self, Exit, Launch, Launcher, Shim, TaskOptions};
 use plimsoll_fault::{Fault, Kind, Layer, Result};
 use std::collections::HashMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// Between two attempts at a shim that could not be reached.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -21,7 +22,11 @@ const ECONNREFUSED: i32 = 111;
 type Key = (String, String);
 
 #[derive(Default)]
-pub(crate) struct Shims(Mutex<HashMap<Key, Shim>>);
+pub(crate) struct Shims {
+    shims: Mutex<HashMap<Key, Shim>>,
+    /// Of the logs of foreign ones.
+    readers: Mutex<HashMap<Key, AbortHandle>>,
+}
 
 impl Shims {
     pub(crate) fn keep(&self, namespace: &str, sandbox: &str, shim: Shim) {
@@ -38,7 +43,20 @@ impl Shims {
 
     fn table(&self) -> MutexGuard<'_, HashMap<Key, Shim>> {
         // The table is whole after each statement, so a panic elsewhere leaves it usable.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_reader(&self, namespace: &str, sandbox: &str, reader: AbortHandle) {
+        self.readers().insert((namespace.to_owned(), sandbox.to_owned()), reader);
+    }
+
+    pub(crate) fn drop_reader(&self, namespace: &str, sandbox: &str) {
+        let reader = self.readers().remove(&(namespace.to_owned(), sandbox.to_owned()));
+        reader.iter().for_each(AbortHandle::abort);
+    }
+
+    fn readers(&self) -> MutexGuard<'_, HashMap<Key, AbortHandle>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,12 +91,19 @@ pub(crate) fn task_options(core: &Core, name: &str, handler: &Handler, namespace
     }
 }
 
-/// Reads on what a foreign shim logs, which an earlier daemon read.
-pub(crate) fn follow_log(core: &Core, namespace: &str, id: &str, handler: &str) -> Result<()> {
-    if !core.handler(handler).is_ok_and(|(_, handler)| handler.foreign) {
-        return Ok(());
+/// Whether the sandbox's shim is somebody else's. One whose handler is not in the config any more is taken for ours.
+pub(crate) fn is_foreign(core: &Core, namespace: &str, sandbox: &str) -> bool {
+    let record = core.sandboxes().find(namespace, sandbox);
+    record.and_then(|record| core.handler(&record.handler).ok()).is_some_and(|(_, handler)| handler.foreign)
+}
+
+/// Passes on what a foreign shim logs, until the sandbox is removed.
+pub(crate) fn follow_log(core: &Core, namespace: &str, id: &str) -> Result<()> {
+    if is_foreign(core, namespace, id) {
+        let reader = shim::follow_log(&paths::sandbox_dir(&core.config().state, namespace, id), id)?;
+        core.shims().keep_reader(namespace, id, reader);
     }
-    crate::shim::follow_log(&paths::sandbox_dir(&core.config().state, namespace, id), id)
+    Ok(())
 }
 
 /// Whether a failed connection says that the shim is gone: nobody listens at its address. No other failure says so. A
@@ -201,8 +226,7 @@ pub(crate) async fn clean_up(core: &Core, namespace: &str, sandbox: &str, id: &s
     let known = paths::runtime_root(state, namespace).join(id).exists();
     let bundle = paths::bundle(state, namespace, id);
     // What a foreign shim's runtime knows is not to be seen.
-    let handler = core.sandboxes().find(namespace, sandbox).and_then(|record| core.handler(&record.handler).ok());
-    let foreign = handler.is_some_and(|(_, handler)| handler.foreign) && bundle.exists();
+    let foreign = bundle.exists() && is_foreign(core, namespace, sandbox);
     if known || foreign || paths::is_kept(&bundle) {
         clean_up_after(core, namespace, sandbox, id).await?;
     }

@@ -180,8 +180,15 @@ pub fn propagate_root(flags: MountPropagationFlags) -> Result<(), Errno> {
     rustix::mount::mount_change("/", flags)
 }
 
-/// Classic mount(2) on a trusted host path, for data longer than the 255 bytes fsconfig takes in one string.
+/// Bytes of options that mount(2) takes: a page with a zero at its end. The kernel cuts what is longer off without a word.
+pub const OPTIONS: usize = 4095;
+
+/// Classic mount(2) on a trusted host path, for data longer than the 255 bytes fsconfig takes in one string. `E2BIG`: over
+/// [`OPTIONS`].
 pub fn classic(source: &str, target: &Path, kind: &str, flags: MountFlags, data: &str) -> Result<(), Errno> {
+    if data.len() > OPTIONS {
+        return Err(Errno::TOOBIG);
+    }
     let data = CString::new(data).map_err(|_| Errno::INVAL)?;
     rustix::mount::mount(source, target, kind, flags, Some(data.as_c_str()))
 }

@@ -254,20 +254,22 @@ pub fn keep_over_exec(first: i32, count: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Has a program be killed when the thread that starts it ends (PR_SET_PDEATHSIG). What the program makes is not ended so: fork
-/// clears the signal.
+/// In a child of `parent`: it is killed when the thread that made it ends (PR_SET_PDEATHSIG), also over an exec. What it makes is not
+/// ended so: fork clears the signal. `ESRCH`: the parent has ended already.
+pub fn end_with(parent: Pid) -> Result<(), Errno> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before, and the signal does not come.
+    match rustix::process::getppid() {
+        Some(found) if found == parent => Ok(()),
+        _ => Err(Errno::SRCH),
+    }
+}
+
+/// [`end_with`] the caller, for a program that it is about to start.
 pub fn end_with_caller(command: &mut Command) {
     let caller = rustix::process::getpid();
-    let prepare = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The caller may have ended before, and the signal does not come.
-        match rustix::process::getppid() {
-            Some(parent) if parent == caller => Ok(()),
-            _ => Err(Errno::SRCH.into()),
-        }
-    };
     // SAFETY: the closure makes two system calls and neither allocates nor takes a lock.
-    unsafe { command.pre_exec(prepare) };
+    unsafe { command.pre_exec(move || end_with(caller).map_err(Into::into)) };
 }
 
 /// Sends a signal by number (real-time ones too) to a process.

@@ -99,14 +99,7 @@ impl Node {
             runtimes.replace("RUNTIMES", "plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes"),
         );
         let config = scratch.file("containerd.toml", config);
-        let program = peers::need(containerd).canonicalize().expect("containerd");
-        let folders = [crate::bin("containerd-shim-plimsoll-v1"), program.clone()];
-        let folders = folders.iter().filter_map(|path| path.parent()).map(Path::to_owned);
-        let usual = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(folders.chain(std::env::split_paths(&usual))).expect("PATH");
-        let mut command = scratch.command(&program);
-        command.arg("-c").arg(&config).env("PATH", path);
-        let daemon = Daemon::run(&scratch, command, config);
+        let daemon = Daemon::run(&scratch, peers::containerd(&scratch, containerd, &config), config);
         let node = Node { daemon, bridge, registry, busybox, scratch };
         until("containerd's CRI", || node.crictl(&["info"]).code == 0);
         node

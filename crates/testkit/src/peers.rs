@@ -1,6 +1,8 @@
 //! Where the other side's real software is. It is obtained by `peers/peers.sh` (called by `./dev`), never from here.
 
-use std::path::PathBuf;
+use crate::{Scratch, bin};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The folder in which peers and test images are kept between runs.
 pub fn cache() -> PathBuf {
@@ -30,6 +32,22 @@ pub fn find(name: &str) -> Result<PathBuf, String> {
 #[track_caller]
 pub fn need(name: &str) -> PathBuf {
     find(name).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// containerd of that name, which finds our shim and its own in its PATH.
+///
+/// # Panics
+/// When it is not there.
+#[track_caller]
+pub fn containerd(scratch: &Scratch, name: &str, config: &Path) -> Command {
+    let program = need(name).canonicalize().expect("containerd");
+    let folders = [bin("containerd-shim-plimsoll-v1"), program.clone()];
+    let folders = folders.iter().filter_map(|path| path.parent()).map(Path::to_owned);
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&usual))).expect("PATH");
+    let mut command = scratch.command(&program);
+    command.arg("-c").arg(config).env("PATH", path);
+    command
 }
 
 /// The folder of the reference CNI plugins (bridge, portmap, host-local, …).

@@ -123,15 +123,14 @@ fn a_shim_of_virtual_machines_finds_what_it_needs() {
     let scratch = Scratch::new();
     let ours = plimsoll_testkit::bin("containerd-shim-plimsoll-v1");
     let script = format!(
-        "#!/bin/sh\nfail() {{ echo \"$1\" >&2; exit 1; }}\ncase \"$*\" in\n*\" start\")\n\
+        "fail() {{ echo \"$1\" >&2; exit 1; }}\ncase \"$*\" in\n*\" start\")\n\
          grep -q '\"io.kubernetes.cri.container-type\":\"sandbox\"' config.json || fail 'no sandbox'\n\
          grep -q '\"io.kubernetes.cri.sandbox-id\":' config.json || fail 'no id'\n\
          [ -d rootfs ] && [ -z \"$(ls rootfs)\" ] && ! mountpoint -q rootfs || fail 'a root filesystem'\n\
-         [ -S \"$TTRPC_ADDRESS\" ] || fail 'nobody takes events'\n;;\nesac\nexec {} \"$@\"\n",
+         [ -S \"$TTRPC_ADDRESS\" ] || fail 'nobody takes events'\n;;\nesac\nexec {} \"$@\"",
         ours.display()
     );
-    let shim = scratch.file("containerd-shim-fakevm-v2", script);
-    std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let shim = scratch.script("containerd-shim-fakevm-v2", &script);
     let node = Node::start_in(
         scratch,
         &format!("[handlers.plimsoll]\ntype = \"shim\"\n[handlers.fakevm]\ntype = \"shim\"\npath = {shim:?}\n"),

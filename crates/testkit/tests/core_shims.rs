@@ -159,13 +159,12 @@ fn node_with_delete(first: &str) -> Node {
     let scratch = Scratch::new();
     let (mark, real) = (scratch.join("deleted"), bin("containerd-shim-plimsoll-v1"));
     let script = format!(
-        "#!/bin/sh\nfor last; do :; done\nif [ \"$last\" = delete ] && mkdir {} 2>/dev/null; then {first}; fi\n\
-        exec {} \"$@\"\n",
+        "for last; do :; done\nif [ \"$last\" = delete ] && mkdir {} 2>/dev/null; then {first}; fi\n\
+        exec {} \"$@\"",
         mark.display(),
         real.display()
     );
-    let shim = scratch.file("shim", script);
-    std::fs::set_permissions(&shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let shim = scratch.script("shim", &script);
     Node::start_in(scratch, &format!("[handlers.plimsoll]\ntype = \"shim\"\npath = {shim:?}"))
 }
 

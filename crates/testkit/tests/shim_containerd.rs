@@ -4,7 +4,7 @@
 
 use plimsoll_testkit::bundle::busybox_rootfs;
 use plimsoll_testkit::run::with_deadline;
-use plimsoll_testkit::{Output, Scratch, bin, none_left, peers, until};
+use plimsoll_testkit::{Output, Scratch, none_left, peers, until};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn containerds() -> Vec<[&'static str; 2]> {
 
 /// A private containerd that finds our shim in its PATH.
 struct Containerd {
-    program: PathBuf,
+    name: &'static str,
     ctr: PathBuf,
     config: PathBuf,
     socket: PathBuf,
@@ -38,7 +38,7 @@ struct Containerd {
 }
 
 impl Containerd {
-    fn start([daemon, ctr]: [&str; 2]) -> Containerd {
+    fn start([daemon, ctr]: [&'static str; 2]) -> Containerd {
         let scratch = Scratch::new();
         let socket = scratch.join("c.sock");
         // The CRI's ids in 1.x and in 2.x.
@@ -54,19 +54,16 @@ impl Containerd {
         busybox_rootfs(&scratch.dir("rootfs"));
         let program = peers::need(daemon).canonicalize().expect("containerd");
         let ctr = if daemon == "containerd" { program.with_file_name(ctr) } else { peers::need(ctr) };
-        let mut containerd = Containerd { program, ctr, config, socket, scratch, pid: 0 };
+        let mut containerd = Containerd { name: daemon, ctr, config, socket, scratch, pid: 0 };
         containerd.run_daemon();
         containerd
     }
 
     fn run_daemon(&mut self) {
-        let shim = bin("containerd-shim-plimsoll-v1").parent().expect("folder").to_owned();
-        let usual = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(std::iter::once(shim).chain(std::env::split_paths(&usual))).expect("PATH");
         let log = std::fs::File::options().create(true).append(true).open(self.scratch.join("c.log")).expect("log");
         let copy = log.try_clone().expect("log");
-        let mut command = self.scratch.command(&self.program);
-        command.arg("-c").arg(&self.config).env("PATH", path).stdin(Stdio::null()).stdout(log).stderr(copy);
+        let mut command = peers::containerd(&self.scratch, self.name, &self.config);
+        command.stdin(Stdio::null()).stdout(log).stderr(copy);
         self.pid = self.scratch.spawn(&mut command).id();
         let until = Instant::now() + Duration::from_secs(20);
         while self.ctr(&["version"]).code != 0 {
@@ -129,7 +126,7 @@ fn ctr_runs_containers_and_gets_their_output_and_codes() {
     containerds().into_iter().for_each(ctr_runs_containers_and_gets_their_output_and_codes_of);
 }
 
-fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&str; 2]) {
+fn ctr_runs_containers_and_gets_their_output_and_codes_of(names: [&'static str; 2]) {
     let containerd = Containerd::start(names);
     let seen = containerd.run(&["--rm"], &containerd.scratch.id("one"), "echo out; echo err >&2; exit 42");
     assert_eq!((seen.code, seen.stdout.as_str(), seen.stderr.contains("err")), (42, "out\n", true), "{seen:?}");
@@ -153,7 +150,7 @@ fn a_containers_life_goes_on_while_containerd_is_dead() {
     containerds().into_iter().for_each(a_containers_life_goes_on_while_containerd_is_dead_of);
 }
 
-fn a_containers_life_goes_on_while_containerd_is_dead_of(names: [&str; 2]) {
+fn a_containers_life_goes_on_while_containerd_is_dead_of(names: [&'static str; 2]) {
     let mut containerd = Containerd::start(names);
     // The state of the runtime is one for all containerds of a machine.
     let id = containerd.scratch.id("life");
@@ -188,7 +185,7 @@ fn ctr_gives_a_terminal() {
     containerds().into_iter().for_each(ctr_gives_a_terminal_of);
 }
 
-fn ctr_gives_a_terminal_of(names: [&str; 2]) {
+fn ctr_gives_a_terminal_of(names: [&'static str; 2]) {
     let containerd = Containerd::start(names);
     let id = containerd.scratch.id("tty");
     let id = id.as_str();

@@ -14,8 +14,7 @@ pub async fn reopen_log(core: &Core, namespace: &str, id: &str) -> Result<()> {
             .in_container(&id));
     }
     // The program that writes the log of a foreign shim's container sees by itself that it was renamed.
-    let handler = core.sandboxes().find(namespace, &record.sandbox).map(|sandbox| sandbox.handler).unwrap_or_default();
-    if core.handler(&handler).is_ok_and(|(_, handler)| handler.foreign) {
+    if shims::is_foreign(core, namespace, &record.sandbox) {
         return Ok(());
     }
     let shim = shims::of(core, namespace, &record.sandbox).await?;

@@ -32,6 +32,7 @@ async fn steps(core: Core, namespace: String, id: String, stage: Stage) -> Resul
     stage.enter("files");
     let dir = paths::sandbox_dir(&core.config().state, &namespace, &id);
     blocking(move || files::remove(&dir)).await?;
+    core.shims().drop_reader(&namespace, &id);
     if let Some(address) = &record.shim_address {
         shims::remove_socket(&core, address)?;
     }

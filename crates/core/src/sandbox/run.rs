@@ -87,6 +87,12 @@ async fn steps(core: &Core, id: &str, request: RunRequest, stage: &Stage, rollba
     if record.controller == Controller::Container {
         container::write(core, id, &record, &handler.features.oci_version)?;
     }
+    let (undo, ns, sid) = (core.clone(), namespace.clone(), id.to_owned());
+    rollback.push("the reader of the shim's log", async move {
+        undo.shims().drop_reader(&ns, &sid);
+        Ok(())
+    });
+    shims::follow_log(core, &namespace, id)?;
     let launch = Launch { namespace: &namespace, id, bundle: &dir };
     let shim = launcher(core, &handler).start(launch).await?.with_deadline(core.config().timeouts.shim_work);
     rollback.push("the shim", end(core.clone(), shim.clone(), namespace.clone(), id.to_owned(), record.controller));

@@ -103,6 +103,12 @@ impl Client {
         }
     }
 
+    /// Sends what waits and nothing more: the other side sees the end of the connection, and closes it too.
+    pub(super) async fn hang_up(&self) {
+        // An error: it has ended already.
+        self.frames.send(Vec::new()).await.ok();
+    }
+
     /// Calls `service.method`. `deadline` is told to the shim too; `None` waits as long as the connection lives.
     pub(super) async fn call<Q: Message, A: Message + Default>(
         &self,
@@ -151,8 +157,12 @@ impl Client {
     }
 }
 
+/// Until there is an empty one.
 async fn write_frames(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = queue.recv().await {
+        if frame.is_empty() {
+            return;
+        }
         if let Err(error) = writer.write_all(&frame).await {
             // The reader sees the end of the connection and fails the calls.
             tracing::debug!(%error, "writing to a shim");

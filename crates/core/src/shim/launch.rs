@@ -63,9 +63,6 @@ struct Bootstrap {
 impl Launcher {
     /// Runs `start` and connects to the address it prints.
     pub async fn start(&self, launch: Launch<'_>) -> Result<Shim> {
-        if self.events.is_some() {
-            super::follow_log(launch.bundle, launch.id)?;
-        }
         let mut command = self.command(launch);
         command.arg("start");
         let output = self.run(command, "start", launch, self.deadline).await?;

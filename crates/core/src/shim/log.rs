@@ -2,20 +2,19 @@
 
 use plimsoll_fault::{Fault, Layer, Result};
 use std::path::Path;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
+use tokio::task::AbortHandle;
 
 /// Longest line that is passed on whole.
 const LINE: u64 = 8 << 10;
-/// How often it is looked whether the folder is still there.
-const CHECK: Duration = Duration::from_secs(10);
 
-/// Makes the FIFO if it is not there, and passes its lines to the daemon's log for as long as `folder` is there.
+/// Makes the FIFO if it is not there, and passes its lines to the daemon's log until the reader is aborted: it holds both ends, and
+/// does not end with the shim, whose last words it is to read.
 ///
 /// # Errors
 /// The FIFO cannot be made or opened.
-pub(crate) fn follow(folder: &Path, id: &str) -> Result<()> {
+pub(crate) fn follow(folder: &Path, id: &str) -> Result<AbortHandle> {
     let path = folder.join("log");
     let open = || {
         match plimsoll_sys::fifo::create(&path) {
@@ -27,20 +26,13 @@ pub(crate) fn follow(folder: &Path, id: &str) -> Result<()> {
     };
     let receiver = open().map_err(|e| Fault::new(Layer::Shim, "start", "cannot read the shim's log").because(&e))?;
     let id = id.to_owned();
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         let mut reader = BufReader::new(receiver);
         let mut line = Vec::new();
-        loop {
-            // What was read of a line stays in it.
-            match tokio::time::timeout(CHECK, (&mut reader).take(LINE).read_until(b'\n', &mut line)).await {
-                Ok(Ok(1..)) => {
-                    tracing::debug!(sandbox = id, "shim: {}", String::from_utf8_lossy(&line).trim_end());
-                    line.clear();
-                }
-                Err(_quiet) if path.exists() => {}
-                _ => break,
-            }
+        while let Ok(1..) = (&mut reader).take(LINE).read_until(b'\n', &mut line).await {
+            tracing::debug!(sandbox = id, "shim: {}", String::from_utf8_lossy(&line).trim_end());
+            line.clear();
         }
     });
-    Ok(())
+    Ok(reader.abort_handle())
 }

@@ -86,10 +86,11 @@ impl Shim {
         })
     }
 
-    /// Stops the sandbox if that was not done, and ends the shim: the connection closes after the answer.
+    /// Stops the sandbox if that was not done, and ends the shim and the connection.
     pub async fn shutdown_sandbox(&self, id: &str) -> Result<()> {
         let message = wire::ShutdownSandboxRequest { sandbox_id: id.to_owned() };
         let _answer: wire::ShutdownSandboxResponse = self.sandbox("ShutdownSandbox", &message, Some(WORK)).await?;
+        self.client.hang_up().await;
         Ok(())
     }
 

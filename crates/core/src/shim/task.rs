@@ -197,9 +197,11 @@ impl Shim {
         Ok(answer.shim_pid)
     }
 
-    /// Ends the shim, if it keeps nothing any more or `now`.
+    /// Ends the shim, if it keeps nothing any more or `now`, and the connection.
     pub async fn shutdown(&self, id: &str, now: bool) -> Result<()> {
-        self.task("Shutdown", &wire::ShutdownRequest { id: id.to_owned(), now }, Some(QUICK)).await
+        let () = self.task("Shutdown", &wire::ShutdownRequest { id: id.to_owned(), now }, Some(QUICK)).await?;
+        self.client.hang_up().await;
+        Ok(())
     }
 
     async fn task<Q: Message, A: Message + Default>(

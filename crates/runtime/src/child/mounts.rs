@@ -194,9 +194,6 @@ fn new(plan: &MountPlan, filesystem: &str, source: Option<&str>, data: &[String]
     mount::new(filesystem, source, data, attributes).map_err(|error| refused(plan, filesystem, &error))
 }
 
-/// What mount(2) takes of options; the kernel cuts what is longer off without a word.
-const PAGE: usize = 4096;
-
 /// By mount(2), which takes longer options, and the flags that have one meaning in both interfaces.
 fn at_once(
     root: &RootDir,
@@ -210,17 +207,15 @@ fn at_once(
     let set = plan.attributes.set;
     let shared = u32::try_from(set & (ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)).unwrap_or(0);
     let data = data.join(",");
-    if data.len() >= PAGE {
-        let why = format!("the options have {} bytes, and mount(2) takes {}", data.len(), PAGE - 1);
-        return Err(Fault::new(Layer::OciRuntime, "mount", what()).kind(Kind::InvalidArgument).why(why));
-    }
     let place = PathBuf::from(format!("/proc/self/fd/{}", target.as_raw_fd()));
-    mount::classic(source, &place, filesystem, MountFlags::from_bits_retain(shared), &data).at(
-        "mount",
-        "mount",
-        &plan.target,
-        what,
-    )?;
+    mount::classic(source, &place, filesystem, MountFlags::from_bits_retain(shared), &data)
+        .at("mount", "mount", &plan.target, what)
+        .map_err(|fault| match data.len() > mount::OPTIONS {
+            true => {
+                fault.kind(Kind::InvalidArgument).hint(format!("mount(2) takes {} bytes of options", mount::OPTIONS))
+            }
+            false => fault,
+        })?;
     let made = root.find(&plan.target).at("mount", "openat2", &plan.target, what)?;
     mount::set_attributes(&made, Attributes::set(set), false).at("mount", "mount_setattr", &plan.target, what)?;
     set_tree(plan, &made)

@@ -3,6 +3,7 @@
 
 use super::console::Console;
 use super::said;
+use crate::worker::tree;
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::runc;
 use plimsoll_runtime::Stdio as ProcessStdio;
@@ -39,14 +40,16 @@ impl Program<'_> {
             call.command.arg("--no-new-keyring");
         }
         // A container that nobody will know is not kept.
-        call.make(id, stdio)?.inspect_err(|_| drop(self.delete(id)))
+        call.make(id, stdio)?.told().inspect_err(|_| drop(self.delete(id)))
     }
 
     pub(super) fn exec(&self, id: &str, process: &[u8], stdio: ProcessStdio) -> Result<i32, Fault> {
         let mut call = self.call("exec")?;
         let file = call.file("process", process)?;
         call.command.arg("--detach").arg("--process").arg(file);
-        call.make(id, stdio)?
+        let made = call.make(id, stdio)?;
+        let pid = made.pid();
+        made.told().inspect_err(|_| pid.into_iter().for_each(kill))
     }
 
     pub(super) fn plain(&self, verb: &'static str, id: &str) -> Result<(), Fault> {
@@ -142,9 +145,8 @@ impl Call<'_> {
         Ok(path)
     }
 
-    /// `create` or `exec`: the process that it makes has `stdio`, and is a child of the shim, its subreaper. The inner fault: it made
-    /// one, but its pid or terminal is not to be had; that process has been killed.
-    fn make(mut self, id: &str, stdio: ProcessStdio) -> Result<Result<i32, Fault>, Fault> {
+    /// `create` or `exec`: the process that it makes has `stdio`, and is a child of the shim, its subreaper.
+    fn make(mut self, id: &str, stdio: ProcessStdio) -> Result<Made, Fault> {
         let mut console = None;
         match stdio {
             ProcessStdio::Inherit => {}
@@ -166,12 +168,7 @@ impl Call<'_> {
         if !status.success() {
             return Err(self.failed(&status.to_string(), ""));
         }
-        let text = std::fs::read_to_string(&self.files.pid).ok();
-        let Some(pid) = text.and_then(|text| text.trim().parse().ok()) else {
-            return Ok(Err(fault(self.verb, format!("{} left no pid of what it made", self.program.display()))));
-        };
-        let shown = console.map_or(Ok(()), Console::pass_on).inspect_err(|_| kill(pid));
-        Ok(shown.map(|()| pid))
+        Ok(Made { verb: self.verb, program: self.program.to_owned(), files: self.files, console })
     }
 
     /// Every other verb, to its end; gives what it printed. Through files: what the runtime leaves running (runsc's gofer) would hold
@@ -206,13 +203,36 @@ impl Call<'_> {
     }
 }
 
-/// A child of the shim, so the number is nobody else's until the shim has been told.
+/// What `create` or `exec` has made; whether the runtime told of it is to be seen.
+struct Made {
+    verb: &'static str,
+    program: PathBuf,
+    files: Files,
+    console: Option<Console>,
+}
+
+impl Made {
+    fn pid(&self) -> Option<i32> {
+        std::fs::read_to_string(&self.files.pid).ok()?.trim().parse().ok()
+    }
+
+    /// Its pid, once its terminal is where it is waited for.
+    fn told(self) -> Result<i32, Fault> {
+        let none = || fault(self.verb, format!("{} left no pid of what it made", self.program.display()));
+        let pid = self.pid().ok_or_else(none)?;
+        self.console.map_or(Ok(()), Console::pass_on)?;
+        Ok(pid)
+    }
+}
+
+/// Kills a process that the runtime has named, if it is a child of the shim's.
 fn kill(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 1) {
-        match rustix::process::kill_process(pid, Signal::KILL) {
-            // It ended by itself, or cannot be reached: the fault that is told is the one before.
-            Ok(()) | Err(_) => {}
-        }
+    let (Some(pid), Some(shim)) = (Pid::from_raw(pid), rustix::process::getppid()) else { return };
+    let Ok(pidfd) = process::pidfd(pid) else { return };
+    // Looked at after the pidfd was opened: as long as that process lives, the number is its.
+    if tree::children(shim).contains(&pid) {
+        // ESRCH: it has ended.
+        process::signal(pidfd, Signal::KILL.as_raw()).ok();
     }
 }
 

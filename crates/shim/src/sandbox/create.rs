@@ -31,7 +31,6 @@ pub(crate) fn handle(server: &mut Server, call: &Call<'_>) -> Handled {
         _ => Plan::new(extension::SandboxOptions::default(), netns, bundle),
     };
     let plan = plan.map_err(|fault| fault.in_pod(&id))?;
-    server.patient = plan.is_of_cri();
     server.sandbox = Some(Sandbox {
         id,
         plan,

@@ -61,12 +61,17 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(options: SandboxOptions, netns: &str, bundle: &str) -> Result<Self, Fault> {
+        let folder = PathBuf::from(&options.ns_dir);
+        if !options.namespaces.is_empty() && !folder.is_absolute() {
+            return Err(Fault::invalid("sandbox", format!("ns_dir {:?} is not an absolute path", options.ns_dir)));
+        }
+        Self::checked(options, Some(folder), netns, bundle)
+    }
+
+    fn checked(options: SandboxOptions, folder: Option<PathBuf>, netns: &str, bundle: &str) -> Result<Self, Fault> {
         let kinds: Vec<PodNamespace> = options.namespaces.iter().map(|name| kind(name)).collect::<Result<_, _>>()?;
         let netns = (!netns.is_empty()).then(|| PathBuf::from(netns));
         let has = |wanted| kinds.contains(&wanted);
-        if !kinds.is_empty() && !Path::new(&options.ns_dir).is_absolute() {
-            return Err(Fault::invalid("sandbox", format!("ns_dir {:?} is not an absolute path", options.ns_dir)));
-        }
         if has(PodNamespace::Pid) && !Path::new(bundle).is_absolute() {
             return Err(Fault::invalid("sandbox", format!("bundle_path {bundle:?} is not an absolute path")));
         }
@@ -80,7 +85,7 @@ impl Plan {
         for (name, value) in options.sysctls {
             sysctls.insert(sysctl_path(&name, has(PodNamespace::Ipc), netns.is_some())?, value);
         }
-        let (folder, record) = (Some(PathBuf::from(options.ns_dir)), Path::new(bundle).join(SANDBOX_FILE));
+        let record = Path::new(bundle).join(SANDBOX_FILE);
         Ok(Self { kinds, folder, hostname: options.hostname, sysctls, netns, record })
     }
 
@@ -89,7 +94,8 @@ impl Plan {
         let linux = config.linux.unwrap_or_default();
         let shared = linux.security_context.and_then(|context| context.namespace_options).unwrap_or_default();
         if shared.userns_options.as_ref().is_some_and(|users| users.mode() != NamespaceMode::Node) {
-            let what = "a user namespace of the pod cannot be had from this shim's sandbox";
+            // As our own daemon answers it; containerd sends its network namespace already made in the user's.
+            let what = "linux.security_context.namespace_options.userns_options: user namespaces are not there yet";
             return Err(Fault::invalid("sandbox", what).kind(Kind::Unimplemented));
         }
         let own_ipc = (shared.ipc() != NamespaceMode::Node).then_some("ipc");
@@ -98,13 +104,9 @@ impl Plan {
             namespaces: own_ipc.into_iter().chain(own_uts).chain(["pid"]).map(str::to_owned).collect(),
             hostname: if own_uts.is_some() { config.hostname } else { String::new() },
             sysctls: linux.sysctls.into_iter().collect(),
-            ns_dir: bundle.to_owned(),
+            ns_dir: String::new(),
         };
-        Ok(Self { folder: None, ..Self::new(options, netns, bundle)? })
-    }
-
-    pub(crate) fn is_of_cri(&self) -> bool {
-        self.folder.is_none()
+        Self::checked(options, None, netns, bundle)
     }
 
     pub(crate) fn shares_pids(&self) -> bool {
@@ -171,7 +173,13 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
             .map_err(|e| fault("cannot set the pod's hostname").because(&e))?;
     }
     reporter.stage("set sysctls");
-    set_sysctls(token, plan)?;
+    let (of_net, others): (Vec<_>, Vec<_>) = plan.sysctls.iter().partition(|(path, _)| path.starts_with("net"));
+    others.into_iter().try_for_each(set_sysctl)?;
+    // The worker is alone and ends soon: it need not come back. What is not pinned is held by the pod's init, which it makes.
+    if let Some(netns) = plan.netns.as_ref().filter(|_| plan.folder.is_none() || !of_net.is_empty()) {
+        enter_network(token, netns)?;
+    }
+    of_net.into_iter().try_for_each(set_sysctl)?;
     for &kind in plan.kinds.iter().filter(|&&kind| kind != PodNamespace::Pid) {
         let Some(target) = plan.pin(kind) else { continue };
         reporter.stage("pin a namespace");
@@ -187,31 +195,21 @@ fn make_all(token: &SingleThread, reporter: &mut Reporter, plan: &Plan) -> Resul
     })
 }
 
-fn set_sysctls(token: &SingleThread, plan: &Plan) -> Result<(), Fault> {
-    let of_net = |path: &&PathBuf| path.starts_with("net");
-    let write = |path: &PathBuf, value: &String| {
-        let file = Path::new("/proc/sys").join(path);
-        std::fs::write(&file, value).map_err(|e| {
-            let text = file.to_string_lossy();
-            let kind = if e.kind() == std::io::ErrorKind::NotFound { Kind::InvalidArgument } else { Kind::Internal };
-            let fault = fault(&format!("cannot set sysctl {}", path.display())).because(&e).kind(kind);
-            fault.syscall("write", &text, e.raw_os_error().unwrap_or(0))
-        })
-    };
-    for (path, value) in plan.sysctls.iter().filter(|(path, _)| !of_net(path)) {
-        write(path, value)?;
-    }
-    let needed = plan.folder.is_none() || plan.sysctls.keys().any(|path| of_net(&path));
-    let Some(netns) = plan.netns.as_ref().filter(|_| needed) else {
-        return Ok(());
-    };
-    // The worker is alone and ends soon: it need not come back.
+fn set_sysctl((path, value): (&PathBuf, &String)) -> Result<(), Fault> {
+    let file = Path::new("/proc/sys").join(path);
+    std::fs::write(&file, value).map_err(|e| {
+        let text = file.to_string_lossy();
+        let kind = if e.kind() == std::io::ErrorKind::NotFound { Kind::InvalidArgument } else { Kind::Internal };
+        let fault = fault(&format!("cannot set sysctl {}", path.display())).because(&e).kind(kind);
+        fault.syscall("write", &text, e.raw_os_error().unwrap_or(0))
+    })
+}
+
+fn enter_network(token: &SingleThread, netns: &Path) -> Result<(), Fault> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(netns, flags, Mode::empty())
         .map_err(|e| fault(&format!("cannot open {}", netns.display())).because(&e))?;
-    ns::join(token, &file, Namespaces::NET)
-        .map_err(|e| fault("cannot enter the pod's network namespace").because(&e))?;
-    plan.sysctls.iter().filter(|(path, _)| of_net(path)).try_for_each(|(path, value)| write(path, value))
+    ns::join(token, &file, Namespaces::NET).map_err(|e| fault("cannot enter the pod's network namespace").because(&e))
 }
 
 fn pin(source: PathBuf, target: &Path) -> Result<(), Fault> {

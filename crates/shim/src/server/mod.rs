@@ -50,8 +50,6 @@ pub(crate) struct Server {
     pub(crate) log: Log,
     /// Set by Shutdown: the loop ends when what is to be sent has been sent.
     pub(crate) ending: bool,
-    /// The end waits for the clients to go.
-    pub(crate) patient: bool,
     poller: Poller,
     listener: OwnedFd,
     /// The listener is not watched until then.

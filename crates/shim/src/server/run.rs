@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 /// After Shutdown: how long answers and events may take to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The same for a client in Go, which may lose an answer that comes together with the connection's end: it closes first, or has had time to read.
+/// Then: how long a client may take to read and to close its connection. One in Go may lose an answer that comes together with the
+/// connection's end.
 const HEARD: Duration = Duration::from_millis(500);
 
 /// Without work and without a client: how long one may still come. A daemon that died while it started this shim left no
@@ -50,7 +51,6 @@ impl Server {
             events,
             log,
             ending: false,
-            patient: false,
             poller,
             listener,
             accept_at: None,
@@ -67,7 +67,7 @@ impl Server {
 
     /// Serves until Shutdown.
     pub(crate) fn run(&mut self) -> std::io::Result<()> {
-        let (mut end_by, mut idle_until) = (None, None);
+        let (mut end_by, mut heard_by, mut idle_until) = (None, None, None);
         loop {
             let now = Instant::now();
             if !self.idle() {
@@ -76,15 +76,17 @@ impl Server {
                 return Ok(());
             }
             if self.ending {
-                let patience = if self.patient { HEARD } else { LAST_WORDS };
-                let by = *end_by.get_or_insert(now + patience);
+                let by = *end_by.get_or_insert(now + LAST_WORDS);
                 let said = self.connections.values().all(|c| !c.has_output()) && !self.events.busy();
-                let heard = !self.patient || self.connections.is_empty();
-                if (said && heard || by <= now) && !self.is_removing() {
-                    return Ok(());
+                if said || by <= now {
+                    let by = *heard_by.get_or_insert(now + HEARD);
+                    if (self.connections.is_empty() || by <= now) && !self.is_removing() {
+                        return Ok(());
+                    }
                 }
             }
-            let next = [self.next_deadline(), end_by.filter(|by| *by > now), idle_until].into_iter().flatten().min();
+            let ends = [end_by, heard_by].map(|by| by.filter(|by| *by > now));
+            let next = [self.next_deadline(), idle_until].into_iter().chain(ends).flatten().min();
             let limit = next.map(|at| at.saturating_duration_since(now));
             let mut children = false;
             for token in self.poller.wait(limit)? {

@@ -181,15 +181,14 @@ pub(crate) fn finish(server: &mut Server, id: &str, reply: Reply, end: End) {
 fn made(server: &mut Server, id: &str, outcome: &Outcome) -> Result<u32, Fault> {
     let key = Key::init(id);
     // runsc gives the whole pod's where it runs several containers in one kernel: how one of them ends could not be told.
-    let other = |task: &Task| {
-        task.init.exit.is_none() && task.init.pid.is_some_and(|pid| pid.as_raw_nonzero().get() == outcome.pid)
-    };
+    let pid = Pid::from_raw(outcome.pid);
+    let other = |task: &Task| task.init.exit.is_none() && task.init.pid.is_some() && task.init.pid == pid;
     if server.tasks.values().any(other) {
         let what = "the runtime gave the process of another container";
         return Err(Fault::new(Layer::OciRuntime, "create", what).kind(Kind::FailedPrecondition));
     }
     let task = server.task(id)?;
-    task.init.pid = Pid::from_raw(outcome.pid);
+    task.init.pid = pid;
     task.init.logger = Pid::from_raw(outcome.logger);
     task.shares_pids = outcome.shares_pids;
     task.cgroup = oom::cgroup_of(outcome.pid);

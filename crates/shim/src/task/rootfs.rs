@@ -3,14 +3,12 @@
 
 use plimsoll_fault::{Fault, Kind, Layer};
 use plimsoll_proto::shim::types::Mount;
+use plimsoll_sys::mount::OPTIONS;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount as classic, mount_remount, unmount as detach};
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-
-/// mount(2) reads one page of options, the smallest page there is, and ends it with a zero byte.
-const OPTIONS: usize = 4095;
 
 /// The option of an overlay that grows with the image.
 const LOWER: &str = "lowerdir=";

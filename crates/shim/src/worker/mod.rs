@@ -5,7 +5,7 @@
 mod job;
 mod report;
 mod spawn;
-mod tree;
+pub(crate) mod tree;
 
 pub(crate) use job::Job;
 pub(crate) use report::{End, LIMIT as REPORT_LIMIT, Outcome, Report, Reporter};

@@ -4,9 +4,9 @@ use super::report::{Outcome, Report, Reporter};
 use crate::io::{ChildIo, Logger};
 use plimsoll_fault::{Fault, Layer};
 use plimsoll_runtime::Stdio;
-use plimsoll_sys::{SingleThread, fork, signalfd};
+use plimsoll_sys::{SingleThread, fork, process, signalfd};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Runs `work` in a forked child with `stdio` for the process that it makes. Returns the child's pid and the pipe of its
@@ -21,7 +21,8 @@ pub(crate) fn spawn(
     let mut reporter = Reporter::new(theirs);
     let shim = rustix::process::getpid();
     let child = move |token: &SingleThread| {
-        let report = match end_with(shim).and_then(|()| prepare(&reporter, &io)) {
+        // One without its shim is of no use, and would go on making what the shim's `delete` has just looked for.
+        let report = match process::end_with(shim).map_err(Into::into).and_then(|()| prepare(&reporter, &io)) {
             Ok(()) => work(token, &mut reporter, io),
             Err(error) => Err(fault("cannot prepare a worker").because(&error)),
         };
@@ -31,17 +32,6 @@ pub(crate) fn spawn(
     };
     let pid = fork::fork(token, child).map_err(|e| fault("cannot fork a worker").because(&e))?;
     Ok((pid, ours))
-}
-
-/// A worker without its shim is of no use, and would go on making what the shim's `delete` has just looked for. What the
-/// worker makes is not ended so: fork clears the signal.
-fn end_with(shim: Pid) -> std::io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The shim may have died before, and the signal does not come.
-    match rustix::process::getppid() {
-        Some(parent) if parent == shim => Ok(()),
-        _ => Err(std::io::Error::other("the shim has died")),
-    }
 }
 
 /// Leaves the worker nothing of the server: no connection, no other container's pipe, no blocked signal.

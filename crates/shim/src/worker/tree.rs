@@ -27,7 +27,7 @@ pub(super) fn kill(top: Pid) {
 }
 
 /// Of every thread: a runtime may have several.
-fn children(parent: Pid) -> Vec<Pid> {
+pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero())) else { return Vec::new() };
     let texts = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let pids =

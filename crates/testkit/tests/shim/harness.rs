@@ -4,7 +4,7 @@ use plimsoll_core::shim::{CreateTask, ExecTask, Exit, Shim, Stdio, TaskOptions};
 use plimsoll_testkit::bundle::Bundle;
 use plimsoll_testkit::runtimes::Runtime;
 use plimsoll_testkit::wait::LIMIT;
-use plimsoll_testkit::{Scratch, bin, bundle, run};
+use plimsoll_testkit::{Scratch, bin, bundle, leak, run};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -148,6 +148,12 @@ impl Pod {
             std::fs::read_dir(self.scratch.dir("s")).expect("sockets").flatten().map(|e| e.path()).collect();
         assert_eq!(sockets, Vec::<PathBuf>::new());
     }
+}
+
+/// Whether a process has this path in its command line.
+pub(crate) fn runs(program: &Path) -> bool {
+    let name = program.display().to_string();
+    leak::all_processes().any(|(_, line)| line.contains(&name))
 }
 
 /// Waits until `done`.

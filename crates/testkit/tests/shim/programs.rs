@@ -1,12 +1,11 @@
 //! OCI runtimes that fail in ways of their own, and a shim that dies while one works.
 
-use crate::harness::{Pod, until};
+use crate::harness::{Pod, runs, until};
 use plimsoll_core::shim::Stdio;
 use plimsoll_fault::Kind;
+use plimsoll_testkit::none_left;
 use plimsoll_testkit::runtimes::Runtime;
-use plimsoll_testkit::{leak, none_left};
 use rustix::process::{Pid, Signal, kill_process};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// A pod whose runtime is this shell script, in which `$RUNTIME` is plimrun and `$verb` what is asked of it.
@@ -14,16 +13,9 @@ async fn pod_of(script: &str) -> (Pod, PathBuf) {
     let mut pod = Pod::new().await;
     let plimrun = Runtime("plimrun").as_program(&pod.scratch);
     let verb = "for word; do case $word in create|exec|start|state|kill|delete) verb=$word; break;; esac; done";
-    let text = format!("#!/bin/sh\nRUNTIME={}\n{verb}\n{script}\n", plimrun.display());
-    let program = pod.scratch.file("runtime.sh", text);
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    let program = pod.scratch.script("runtime.sh", &format!("RUNTIME={}\n{verb}\n{script}", plimrun.display()));
     pod.options.binary_name = program.to_string_lossy().into_owned();
     (pod, program)
-}
-
-fn runs(program: &std::path::Path) -> bool {
-    let name = program.display().to_string();
-    leak::all_processes().any(|(_, line)| line.contains(&name))
 }
 
 #[tokio::test]

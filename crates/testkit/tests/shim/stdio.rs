@@ -132,10 +132,9 @@ fn logger(pod: &Pod, last: &str) -> (PathBuf, String) {
     let folder = pod.scratch.dir("logged");
     let at = folder.display();
     let script = format!(
-        "#!/bin/sh\necho \"$CONTAINER_ID $CONTAINER_NAMESPACE $*\" > {at}/who\ncat <&3 > {at}/out 5>&- &\ncat <&4 > {at}/err 5>&- &\n{last}\n"
+        "echo \"$CONTAINER_ID $CONTAINER_NAMESPACE $*\" > {at}/who\ncat <&3 > {at}/out 5>&- &\ncat <&4 > {at}/err 5>&- &\n{last}"
     );
-    let program = pod.scratch.file("logger", script);
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let program = pod.scratch.script("logger", &script);
     (folder, format!("binary://{}?--to=a%20b&flag", program.display()))
 }
 

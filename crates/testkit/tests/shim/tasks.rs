@@ -143,8 +143,7 @@ async fn a_create_that_hangs_ends_with_its_deadline_and_nothing_else_waits() {
 
 async fn hooks_that_hang_end_with_the_deadline_and_leave_nothing(runtime: &'static str) {
     let pod = Pod::under(runtime).await;
-    let hook = pod.scratch.file("hook", "#!/bin/sh\nsleep 1000\n");
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let hook = pod.scratch.script("hook", "sleep 1000");
     for kind in ["createRuntime", "createContainer"] {
         let mut bundle = pod.script("true");
         bundle.set("/hooks", json!({ kind: [{ "path": hook }] }));

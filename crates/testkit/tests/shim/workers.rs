@@ -1,6 +1,6 @@
 //! Workers that are lost, reports that come late, descriptors that run out: what the shim does when its own parts fail.
 
-use crate::harness::{Pod, cri_log};
+use crate::harness::{Pod, cri_log, runs};
 use plimsoll_core::shim::{CreateTask, ExecTask, Shim, Stdio};
 use plimsoll_fault::{Fault, Kind};
 use plimsoll_spec::mount::MountDescription;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A field of `/proc/<pid>/stat`, counted as in proc_pid_stat(5).
@@ -60,25 +60,13 @@ async fn create(pod: &Pod, id: &str, bundle: &Bundle, rootfs: &[MountDescription
     pod.shim.create_task(CreateTask { id, bundle: &bundle.path, rootfs, stdio: &stdio, options: &pod.options }).await
 }
 
-/// A hook that runs `script`, at a path by which its process can be told.
-fn hook(pod: &Pod, name: &str, script: &str) -> PathBuf {
-    let hook = pod.scratch.file(name, format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
-    hook
-}
-
-fn runs(hook: &Path) -> bool {
-    let hook = hook.display().to_string();
-    leak::all_processes().any(|(_, line)| line.contains(&hook))
-}
-
 #[tokio::test]
 async fn a_create_whose_worker_is_killed_in_a_hook_leaves_nothing() {
     let pod = Pod::new().await;
     let shim = shim_pid(&pod).await;
     for kind in ["createRuntime", "createContainer"] {
         let mut bundle = pod.script("true");
-        let hook = hook(&pod, kind, "while :; do sleep 0.1; done");
+        let hook = pod.scratch.script(kind, "while :; do sleep 0.1; done");
         bundle.set("/hooks", json!({ kind: [{ "path": hook }] }));
         // A creator that is killed cannot tell whether it was the one that made a parent cgroup: here there is none.
         bundle.set("/linux/cgroupsPath", json!(format!("/{}-{kind}", pod.scratch.cgroup_prefix())));
@@ -120,7 +108,7 @@ async fn a_create_whose_worker_is_killed_at_any_moment_leaves_nothing() {
     let rootfs = overlay(&pod, &[&lower]);
     bundle.set("/linux/cgroupsPath", json!(format!("/{}-any", pod.scratch.cgroup_prefix())));
     // They make it last long enough to be met in the middle.
-    let hook = hook(&pod, "hook", "sleep 0.02");
+    let hook = pod.scratch.script("hook", "sleep 0.02");
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }], "createContainer": [{ "path": hook }] }));
     // The shortest of several: what held up one of them would have the kills come too late.
     let mut whole = Duration::MAX;
@@ -271,7 +259,7 @@ async fn a_shim_that_dies_in_the_middle_of_a_create_is_cleaned_up_by_delete() {
     let shim = shim_pid(&pod).await;
     let mut bundle = pod.script("sleep 1000");
     let go = pod.scratch.join("go");
-    let hook = hook(&pod, "hook", &format!("until test -e {}; do sleep 0.02; done", go.display()));
+    let hook = pod.scratch.script("hook", &format!("until test -e {}; do sleep 0.02; done", go.display()));
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
     let killed = async {
         until("the hook runs", || runs(&hook).then_some(())).await;
@@ -313,7 +301,7 @@ async fn a_shim_ends_after_what_a_lost_create_left_has_been_removed() {
     let pod = Pod::new().await;
     let shim = shim_pid(&pod).await;
     let mut bundle = pod.script("true");
-    let hook = hook(&pod, "hook", "while :; do sleep 0.1; done");
+    let hook = pod.scratch.script("hook", "while :; do sleep 0.1; done");
     bundle.set("/hooks", json!({ "createRuntime": [{ "path": hook }] }));
     bundle.set("/linux/cgroupsPath", json!(format!("/{}-lost", pod.scratch.cgroup_prefix())));
     let killed = async {
@@ -323,7 +311,8 @@ async fn a_shim_ends_after_what_a_lost_create_left_has_been_removed() {
     let (created, ()) = tokio::join!(create(&pod, "c", &bundle, &[]), killed);
     created.expect_err("its worker was killed");
     pod.shim.shutdown("pod", true).await.expect("shutdown");
-    tokio::time::timeout(LIMIT, pod.shim.closed()).await.expect("the shim ends");
+    // The connection ends before.
+    until("the shim ends", || state(shim).is_none().then_some(())).await;
     assert!(!pod.scratch.join("runtime/c").exists());
     assert_eq!(pod.scratch.lasting(), Vec::<String>::new());
 }
